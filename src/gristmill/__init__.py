@@ -1,0 +1,1 @@
+"""Documents into a search index, through paid APIs, without losing money or documents."""

@@ -1,0 +1,152 @@
+"""The one contract: an asynchronous function from an operation to its result.
+
+An adapter of a vendor, a policy around it and the router in front are all a `ServiceInterface`.
+Operations are frozen values that know the type of their answer, so that `await service.execute(
+Embed(...))` is a `Result[Embeddings]` to the type checker as well.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar, Generic, TypeVar
+
+# Operations are declared as `class Embed(Operation[Embeddings])`; R appears only in answers.
+R_co = TypeVar("R_co", covariant=True)
+R = TypeVar("R")
+
+
+class Origin(StrEnum):
+    """What answered, whatever the mode was."""
+
+    REAL = "real"
+    SIMULATED = "simulated"
+    LOCAL = "local"  # our own lossless reading of a text file; no vendor involved
+
+
+class Status(StrEnum):
+    """Health of a service."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    UNHEALTHY = "unhealthy"
+    UNCONFIGURED = "unconfigured"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceHealth:
+    """How a service does, as far as is known without paying.
+
+    `response_time` is in seconds, `error_count` counts since the process started.
+    """
+
+    status: Status
+    response_time: float | None = None
+    error_count: int = 0
+    last_error: str | None = None
+    checked_at: datetime | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Metered quantities of one product: tokens of a model, or pages of a parse tier.
+
+    `quantity` is in whole `unit`s; `Usage.none()` says that an operation is free.
+    """
+
+    product: str
+    unit: str
+    quantity: int
+
+    @classmethod
+    def none(cls) -> "Usage":
+        return cls(product="", unit="", quantity=0)
+
+    @property
+    def is_free(self) -> bool:
+        return self.quantity == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The answer says what was used."""
+
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """The bill comes later, under the vendor's own reference."""
+
+    vendor_ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitFeedback:
+    """What the vendor's answer said of one limit; durations in seconds."""
+
+    name: str
+    limit: int | None = None
+    remaining: int | None = None
+    reset: float | None = None
+
+
+class Operation(Generic[R_co]):
+    """A request as a value. Subclasses are frozen dataclasses.
+
+    `service` names the service that can execute it. `idempotent` promises that repeating it after
+    an unknown outcome does no harm. `worst_case()` is a true upper bound of what it can cost.
+    """
+
+    service: ClassVar[str]
+    idempotent: ClassVar[bool] = True
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__
+
+    def worst_case(self) -> Usage:
+        """An upper bound of the usage; free unless a subclass says otherwise."""
+        return Usage.none()
+
+
+@dataclass(frozen=True, slots=True)
+class Result(Generic[R]):
+    """An answer, with where it came from.
+
+    `endpoint` is the base address that answered, `latency` is in seconds, `request_id` the
+    vendor's. Follow-ups of work accepted there go to the same endpoint.
+    """
+
+    value: R
+    origin: Origin
+    endpoint: str
+    latency: float
+    request_id: str | None = None
+    settlement: Settled | Open = field(default_factory=lambda: Settled(Usage.none()))
+    rate_limits: tuple[RateLimitFeedback, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+class ServiceInterface(ABC):
+    """Executes operations of one service, or of several behind one face."""
+
+    @abstractmethod
+    def is_available(self) -> bool:
+        """Whether a call may be tried now. Local and free: it asks nobody."""
+
+    @abstractmethod
+    async def get_health(self) -> ServiceHealth:
+        """How the service does, and why. May ask an endpoint that costs nothing."""
+
+    @abstractmethod
+    async def execute(self, operation: Operation[R]) -> Result[R]:
+        """Executes the operation once.
+
+        Raises:
+            ServiceError: the service failed; the subclass names the effect.
+            RefusedError: the call was not made.
+        """

@@ -1,0 +1,147 @@
+"""Every error that Gristmill raises, named after its effect.
+
+    GristmillError
+    ├── ServiceError              something outside failed
+    │   ├── Rejected              the service refused this input; the same input fails again
+    │   ├── NotFound              the thing asked about is not, or no longer, there
+    │   ├── Unauthorized          the key is wrong, expired or may not do this
+    │   ├── Throttled             too fast; wait, then ask again
+    │   ├── QuotaExhausted        no credit or a spending cap at the vendor; waiting does not help
+    │   ├── Unavailable           could not be reached, or said it cannot serve; nothing happened
+    │   ├── OutcomeUnknown        no answer after sending; it may have happened and been billed
+    │   └── InvalidResponse       an answer that breaks the vendor's own contract
+    ├── RefusedError              we did not call
+    │   ├── Misconfigured         a setting is missing or wrong
+    │   └── SimulatedAnswer       a simulator answered where only the real service may
+    ├── DocumentError             this document cannot go on; others can
+    │   ├── UnreadableSource      the file cannot be read or may not be taken in
+    │   └── DocumentFailed        a stage ended for good
+    ├── DatabaseUnavailable       the database cannot be started, reached or used
+    ├── CollectionError           the collection cannot be used like that
+    └── LostClaim                 another worker has taken the document over
+"""
+
+from typing import ClassVar
+
+
+class GristmillError(Exception):
+    """Root of all errors here.
+
+    `retryable` says whether the same call can succeed later, `no_effect` promises that nothing
+    happened or was billed, `retry_after` is in seconds. `str(error)` is a sentence for a person
+    and `advice` what that person can do; neither ever holds a secret.
+    """
+
+    retryable: ClassVar[bool] = False
+    no_effect: ClassVar[bool] = True
+
+    def __init__(self, message: str, *, advice: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.advice = advice
+        self.retry_after = retry_after
+
+    @property
+    def kind(self) -> str:
+        """The name that logs, metrics and the JSON shape use."""
+        return type(self).__name__
+
+
+class ServiceError(GristmillError):
+    """Something outside failed."""
+
+    def __init__(  # an error's facts are its arguments
+        self,
+        message: str,
+        *,
+        service: str = "",
+        code: str | None = None,
+        status: int | None = None,
+        request_id: str | None = None,
+        advice: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, advice=advice, retry_after=retry_after)
+        self.service = service
+        self.code = code
+        self.status = status
+        self.request_id = request_id
+
+
+class Rejected(ServiceError):
+    """The service refused this input; the same input fails again."""
+
+
+class NotFound(Rejected):
+    """The thing asked about is not, or no longer, there."""
+
+
+class Unauthorized(ServiceError):
+    """The key is wrong, expired or may not do this."""
+
+
+class Throttled(ServiceError):
+    """Too fast; wait `retry_after` seconds if given, then ask again."""
+
+    retryable = True
+
+
+class QuotaExhausted(ServiceError):
+    """No credit, or a spending cap at the vendor: waiting does not help."""
+
+
+class Unavailable(ServiceError):
+    """Could not be reached, or said that it cannot serve. Nothing happened."""
+
+    retryable = True
+
+
+class OutcomeUnknown(ServiceError):
+    """No answer after sending: it may have happened, and may have been billed."""
+
+    retryable = True
+    no_effect = False
+
+
+class InvalidResponse(ServiceError):
+    """An answer that breaks the vendor's own contract. It may have been billed."""
+
+    retryable = True
+    no_effect = False
+
+
+class RefusedError(GristmillError):
+    """We did not call."""
+
+
+class Misconfigured(RefusedError):
+    """A setting is missing or wrong."""
+
+
+class SimulatedAnswer(RefusedError):
+    """A simulator answered where only the real service may."""
+
+
+class DocumentError(GristmillError):
+    """This document cannot go on; others can."""
+
+
+class UnreadableSource(DocumentError):
+    """The file cannot be read, or may not be taken in."""
+
+
+class DocumentFailed(DocumentError):
+    """A stage ended for good."""
+
+
+class DatabaseUnavailable(GristmillError):
+    """The database cannot be started, reached or used."""
+
+    retryable = True
+
+
+class CollectionError(GristmillError):
+    """The collection cannot be used like that."""
+
+
+class LostClaim(GristmillError):
+    """Another worker has taken the document over; this one must change nothing."""

@@ -1,0 +1,1 @@
+"""Simulators of LlamaCloud, OpenAI and Supabase Storage: plain servers for anybody's client."""
