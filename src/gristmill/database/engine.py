@@ -1,0 +1,85 @@
+"""The database: a pool of connections whose search path is our schema.
+
+Connections are in autocommit: one statement is one round trip, and several belong in
+`async with database.transaction() as connection`.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from gristmill.errors import DatabaseUnavailable
+
+# `extensions` is where Supabase keeps pgvector.
+SEARCH_PATH: Final = "SET search_path TO gristmill, public, extensions"
+MAX_CONNECTIONS: Final = 8
+CONNECT_SECONDS: Final = 10.0
+
+Row = dict[str, Any]
+Connection = psycopg.AsyncConnection[Row]
+
+
+class Database:
+    """A pool of at most `MAX_CONNECTIONS` connections (the design's bound for one process)."""
+
+    def __init__(self, conninfo: str) -> None:
+        self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            conninfo,
+            kwargs={"autocommit": True, "row_factory": dict_row, "application_name": "gristmill"},
+            configure=configure,
+            check=AsyncConnectionPool.check_connection,
+            min_size=1,
+            max_size=MAX_CONNECTIONS,
+            timeout=CONNECT_SECONDS,
+            open=False,
+        )
+
+    async def open(self) -> None:
+        """Waits for the first connection.
+
+        Raises:
+            DatabaseUnavailable: no connection within `CONNECT_SECONDS`.
+        """
+        try:
+            await self.pool.open(wait=True, timeout=CONNECT_SECONDS)
+        except PoolTimeout as error:
+            await self.pool.close()
+            raise DatabaseUnavailable(
+                "The database does not answer.",
+                advice="Check DATABASE_URL, and that the server runs and lets this machine in.",
+            ) from error
+
+    async def close(self) -> None:
+        await self.pool.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """One connection, for statements that commit by themselves.
+
+        Raises:
+            DatabaseUnavailable: the connection is lost, or none can be had.
+        """
+        try:
+            async with self.pool.connection() as connection:
+                yield connection
+        except (PoolTimeout, psycopg.OperationalError) as error:
+            if isinstance(error, psycopg.errors.QueryCanceled):
+                raise
+            raise DatabaseUnavailable(
+                "The database went away in the middle of a statement.",
+                advice="Nothing half-done is kept; the work goes on when the database is back.",
+            ) from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """One connection in one transaction, committed at the end."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+
+async def configure(connection: psycopg.AsyncConnection[Any]) -> None:
+    await connection.execute(SEARCH_PATH)
