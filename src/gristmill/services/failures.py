@@ -1,0 +1,221 @@
+"""From what a vendor answered to our errors. Pure: status, headers and text in, an error out."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from gristmill.errors import (
+    InvalidResponse,
+    NotFound,
+    OutcomeUnknown,
+    QuotaExhausted,
+    Rejected,
+    ServiceError,
+    Throttled,
+    Unauthorized,
+    Unavailable,
+)
+
+_LONGEST_QUOTE = 300  # characters of a vendor's own words inside our sentence
+
+_SECRETS = re.compile(
+    r"(?:sk|llx|sb_secret|sb_publishable)[-_][\w*.-]{4,}"  # keys of the three vendors
+    r"|eyJ[\w-]{4,}(?:\.[\w-]*){1,2}"  # a JSON web token
+    r"|(?<=[?&]token=)[^&\s\"']+"  # a signed address
+    r"|(?<=[Bb]earer )\S+"
+)
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s|(\d+(?:\.\d+)?)ms)?")
+_TRY_AGAIN = re.compile(r"try again in ((?:\d+(?:\.\d+)?(?:h|ms|m|s))+)", re.IGNORECASE)
+
+_NAMES = {"openai": "OpenAI", "llamaparse": "LlamaParse", "supabase": "Supabase Storage"}
+
+_WORDS: Mapping[type[ServiceError], tuple[str, str]] = {
+    Rejected: ("refused this request", "The same request fails again; change the input."),
+    NotFound: ("does not have what was asked for", "It was deleted, expired, or never there."),
+    Unauthorized: ("does not accept this key", "Check the key, its rights and its region."),
+    Throttled: ("was asked too fast", "Wait; lower the rate limit if this repeats."),
+    QuotaExhausted: ("has no credit left for this key", "Check plan and billing at the vendor."),
+    Unavailable: ("cannot serve now", "Try again later."),
+    OutcomeUnknown: ("gave no usable answer after the request was sent", "It may be billed."),
+    InvalidResponse: ("broke its own contract", "Try again; report it if it repeats."),
+}
+
+_BY_STATUS: Mapping[int, type[ServiceError]] = {
+    401: Unauthorized,
+    402: QuotaExhausted,
+    403: Unauthorized,
+    404: NotFound,
+    410: NotFound,
+    429: Throttled,
+    503: Unavailable,
+    529: Unavailable,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An error as it came over the wire. `safe`: repeating the request would harm nobody."""
+
+    service: str
+    status: int
+    headers: Mapping[str, str]
+    text: str
+    safe: bool
+
+
+def failure(
+    kind: type[ServiceError],
+    service: str,
+    said: str,
+    *,
+    code: str | None = None,
+    status: int | None = None,
+    request_id: str | None = None,
+    advice: str = "",
+    retry_after: float | None = None,
+) -> ServiceError:
+    """An error with a sentence for a person, the vendor's words masked and cut."""
+    phrase, usual_advice = _WORDS[kind]
+    label = " ".join(str(part) for part in (status, code) if part)
+    quote = masked(" ".join(said.split()))[:_LONGEST_QUOTE]
+    sentence = f"{_NAMES.get(service, service)} {phrase}" + (f" ({label})" if label else "")
+    return kind(
+        f"{sentence}: {quote}" if quote else f"{sentence}.",
+        service=service,
+        code=code,
+        status=status,
+        request_id=request_id,
+        advice=advice or usual_advice,
+        retry_after=retry_after,
+    )
+
+
+def answered(
+    answer: Answer, kind: type[ServiceError], said: str, *, code: str | None, advice: str = ""
+) -> ServiceError:
+    """The error for an answer whose kind is known."""
+    waits = issubclass(kind, Throttled | Unavailable | OutcomeUnknown)
+    return failure(
+        kind,
+        answer.service,
+        said or f"HTTP {answer.status} without a readable reason",
+        code=code,
+        status=answer.status,
+        request_id=request_id(answer.headers),
+        advice=advice,
+        retry_after=seconds_to_wait(answer.headers, said) if waits else None,
+    )
+
+
+def by_status(status: int, *, safe: bool) -> type[ServiceError]:
+    """The effect of an HTTP status where the vendor's code says nothing more exact.
+
+    503 and 529 say that nothing was done. After any other server error a request that is billed,
+    or may not be repeated, is of unknown outcome.
+    """
+    unsure = Unavailable if safe else OutcomeUnknown
+    otherwise = unsure if status >= 500 else Rejected
+    return {**_BY_STATUS, 408: unsure, 499: unsure}.get(status, otherwise)
+
+
+def unreachable(service: str, error: BaseException) -> ServiceError | None:
+    """The error for a request without an answer; None if `error` is about something else."""
+    cause = _http_cause(error)
+    match cause:
+        case None:
+            return None
+        case httpx.DecodingError():
+            return failure(InvalidResponse, service, "the body's compression is broken")
+        case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.UnsupportedProtocol():
+            return failure(Unavailable, service, f"no connection: {cause}")
+        case httpx.TimeoutException():
+            return failure(OutcomeUnknown, service, "no answer in time")
+        case _:
+            return failure(OutcomeUnknown, service, f"the connection broke: {cause}")
+
+
+def _http_cause(error: BaseException | None) -> httpx.RequestError | None:
+    while error is not None and not isinstance(error, httpx.RequestError):
+        error = error.__cause__
+    return error
+
+
+@contextmanager
+def reading(service: str, response: httpx.Response) -> Iterator[None]:
+    """Around pure reading of an answer: what does not fit is an `InvalidResponse`."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise failure(
+            InvalidResponse,
+            service,
+            f"cannot read the answer ({reason})",
+            status=response.status_code,
+            request_id=request_id(response.headers),
+        ) from None
+
+
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """The vendor's name for this request, to quote to its support."""
+    return headers.get("x-request-id") or headers.get("sb-request-id") or headers.get("cf-ray")
+
+
+def masked(text: str, secret: str = "") -> str:
+    """`text` without keys, tokens and signatures, whoever put them there."""
+    if secret:
+        text = text.replace(secret, "***")
+    return _SECRETS.sub("***", text)
+
+
+def seconds_to_wait(
+    headers: Mapping[str, str], said: str = "", now: datetime | None = None
+) -> float | None:
+    """How long the vendor asks to wait: the longest of what headers and text say, in seconds."""
+    hint = _TRY_AGAIN.search(said)
+    waits = [
+        _milliseconds(headers.get("retry-after-ms", "")),
+        _seconds_or_date(headers.get("retry-after", ""), now or datetime.now(UTC)),
+        duration(hint.group(1)) if hint else None,
+    ]
+    return max((wait for wait in waits if wait is not None and wait >= 0), default=None)
+
+
+def duration(text: str) -> float | None:
+    """Seconds in a duration as Go writes it: `6ms`, `2.812s`, `7m12s`, `23h18m29.144s`."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None or not any(match.groups()):
+        return None
+    hours, minutes, seconds, milliseconds = (float(part or 0) for part in match.groups())
+    return hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
+
+
+def _milliseconds(text: str) -> float | None:
+    number = _number(text)
+    return None if number is None else number / 1000
+
+
+def _seconds_or_date(text: str, now: datetime) -> float | None:
+    number = _number(text)
+    if number is not None or not text:
+        return number
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds()
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

@@ -1,0 +1,139 @@
+"""The one HTTP pool that all SDKs are given.
+
+The transport is aiohttp's behind the face of httpx, the only one that all three SDKs accept.
+Nothing of the environment reaches it: no proxy, no netrc, no certificate path, no cookie.
+
+httpx-aiohttp 0.2 reports a connection that broke after the request was sent as a
+`ConnectTimeout`, because its table asks for the base class first. Whether anything was sent decides
+here whether money may have been spent, so the transport names that itself, by aiohttp's exception:
+
+    ConnectError, ConnectTimeout    no byte of the request left
+    every other TransportError      some or all of it did
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+# Shorter than the five seconds after which common servers drop an idle connection, so that a
+# paid request is rarely written into a connection that is being closed.
+_KEEPALIVE_SECONDS = 4.0
+
+
+def create_client(
+    *,
+    max_connections: int = 100,
+    connect_timeout: float = 5.0,
+    read_timeout: float = 60.0,
+) -> httpx.AsyncClient:
+    """A client for all services; close it with `aclose()`. Timeouts are in seconds.
+
+    `read_timeout` bounds each wait for bytes in either direction, and the wait for a free
+    connection. Redirects are not followed: no vendor's API needs one, and a key would go with it.
+    """
+    limits = httpx.Limits(max_connections=max_connections, keepalive_expiry=_KEEPALIVE_SECONDS)
+    return httpx.AsyncClient(
+        transport=_Transport(trust_env=False, limits=limits),
+        timeout=httpx.Timeout(read_timeout, connect=connect_timeout),
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        follow_redirects=False,
+        trust_env=False,
+    )
+
+
+class _Transport(AiohttpTransport):
+    """httpx-aiohttp's transport with exact errors, and a limit on sending."""
+
+    def get_client(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=self.limits.max_connections or 0,
+            keepalive_timeout=self.limits.keepalive_expiry,
+            ssl=self.ssl_context,
+        )
+        return aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        patience = _patience(request)
+        with _exact_errors():
+            # aiohttp bounds connecting and reading, never writing: a peer that stops reading
+            # would hold us for ever.
+            async with asyncio.timeout(patience) as limit:
+                if patience is not None and isinstance(request.stream, httpx.AsyncByteStream):
+                    request.stream = _Watched(request.stream, limit, patience)
+                response = await super().handle_async_request(request)
+        if isinstance(response.stream, httpx.AsyncByteStream):
+            response.stream = _Body(response.stream)
+        return response
+
+
+def _patience(request: httpx.Request) -> float | None:
+    """How long nothing may happen before the answer begins: the sum of the four timeouts."""
+    values = request.extensions.get("timeout", {}).values()
+    return None if not values or None in values else sum(values)
+
+
+class _Watched(httpx.AsyncByteStream):
+    """A request's body that starts the limit anew with every chunk taken."""
+
+    def __init__(
+        self, inner: httpx.AsyncByteStream, limit: asyncio.Timeout, patience: float
+    ) -> None:
+        self._inner = inner
+        self._limit = limit
+        self._patience = patience
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._inner:
+            self._limit.reschedule(asyncio.get_running_loop().time() + self._patience)
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class _Body(httpx.AsyncByteStream):
+    """An answer's body; what breaks here broke after sending."""
+
+    def __init__(self, inner: httpx.AsyncByteStream) -> None:
+        self._inner = inner
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _exact_errors():
+            async for chunk in self._inner:
+                yield chunk
+
+    async def aclose(self) -> None:
+        with _exact_errors():
+            await self._inner.aclose()
+
+
+@contextmanager
+def _exact_errors() -> Iterator[None]:
+    try:
+        yield
+    except (httpx.TransportError, aiohttp.ClientError, OSError) as error:
+        cause = error.__cause__ or error
+        raise _exact(cause)(str(cause) or type(cause).__name__) from cause
+
+
+def _exact(cause: BaseException) -> type[httpx.TransportError]:
+    match cause:
+        case aiohttp.ConnectionTimeoutError():
+            return httpx.ConnectTimeout
+        case aiohttp.ClientConnectorError() | aiohttp.InvalidURL():
+            return httpx.ConnectError
+        case aiohttp.ServerTimeoutError():
+            return httpx.ReadTimeout
+        case TimeoutError():
+            return httpx.WriteTimeout
+        case aiohttp.ClientResponseError():
+            return httpx.RemoteProtocolError
+        case _:
+            return httpx.ReadError

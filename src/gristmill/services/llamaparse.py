@@ -1,0 +1,257 @@
+"""LlamaParse, version 2 of the API.
+
+Rules of the vendor relied on here, with their source:
+
+- A job is PENDING, RUNNING, COMPLETED, FAILED or CANCELLED; pages that fail inside a completed job
+  are entries with `success: false`. (SDK 2.19 types)
+- A parse has no idempotency key: a repeated submit is a second, billed job. The tag in
+  `user_metadata` comes back with get and list and finds it again. (SDK source; list cannot filter
+  by it, so the pages are walked)
+- The multipart form of `parsing.create` drops `user_metadata` silently; so upload the file, then
+  submit by its id. (SDK source)
+- `usage.credits` needs `expand=usage` and is null until billed. (SDK types)
+- `expand=markdown` on a job of the fast tier is refused with 400; it has `text`. (guide
+  "Retrieving results")
+- `page_ranges.max_pages` bounds what is parsed and billed; `target_pages` counts from 1 and wins
+  over it. (API reference)
+- 402 means that the credits are used up. No Retry-After and no limits are sent. (guide
+  "Troubleshooting")
+- A webhook is signed if it is given a secret, and its body is double-encoded JSON unless `json` is
+  asked for. (SDK types)
+- The key is not looked at by the list of versions, hence the probe lists files. (SDK source)
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import httpx
+import orjson
+
+from gristmill.contract import Open, Operation
+from gristmill.errors import ServiceError, UnreadableSource
+from gristmill.services import failures
+from gristmill.services.adapter import Adapter, Handler, Reply
+from gristmill.services.llamaparse_values import (
+    CancelParse,
+    CountFiles,
+    DeleteFile,
+    DeleteParse,
+    FindParseJob,
+    GetParseResult,
+    GetParseUsage,
+    ListParseJobs,
+    ParsedPage,
+    ParseJob,
+    ParseResult,
+    ParseStatus,
+    SubmitParse,
+    UploadFile,
+    VendorFile,
+    Webhook,
+    read_credits,
+    read_job,
+    read_result,
+    submit_arguments,
+    text_of,
+)
+
+if TYPE_CHECKING:
+    from llama_cloud import AsyncLlamaCloud
+
+__all__ = [
+    "CancelParse",
+    "CountFiles",
+    "DeleteFile",
+    "DeleteParse",
+    "FindParseJob",
+    "GetParseResult",
+    "GetParseUsage",
+    "ListParseJobs",
+    "LlamaParse",
+    "ParseJob",
+    "ParseResult",
+    "ParseStatus",
+    "ParsedPage",
+    "SubmitParse",
+    "UploadFile",
+    "VendorFile",
+    "Webhook",
+    "classify",
+]
+
+_PAGE_SIZE = 100
+
+
+class LlamaParse(Adapter["AsyncLlamaCloud"]):
+    """Executes the operations of this module."""
+
+    service = "llamaparse"
+    sdk_modules = ("llama_cloud", "llama_cloud.resources.parsing", "llama_cloud.resources.files")
+
+    def _build(self) -> "AsyncLlamaCloud":
+        from llama_cloud import AsyncLlamaCloud  # noqa: PLC0415 — `_loaded` did it off the loop
+
+        sdk = AsyncLlamaCloud(
+            api_key=self._endpoint.key,
+            base_url=self._endpoint.base_url,
+            timeout=self._http.timeout,
+            max_retries=0,
+            http_client=self._http,
+        )
+        # LLAMA_CLOUD_CUSTOM_HEADERS is read whatever is passed.
+        sdk._custom_headers = {}  # noqa: SLF001 — no public way in 2.19
+        return sdk
+
+    def _handlers(self) -> Mapping[type[Operation[Any]], Handler]:
+        return {
+            UploadFile: self._upload,
+            SubmitParse: self._submit,
+            ListParseJobs: self._list,
+            FindParseJob: self._find,
+            GetParseResult: self._result_of,
+            GetParseUsage: self._usage,
+            CancelParse: self._cancel,
+            DeleteParse: self._delete_job,
+            DeleteFile: self._delete_file,
+            CountFiles: self._count_files,
+        }
+
+    def _probe(self) -> Operation[Any]:
+        return CountFiles()
+
+    async def _upload(self, sdk: "AsyncLlamaCloud", operation: UploadFile) -> Reply[VendorFile]:
+        # An open handle is streamed by the SDK; a Path it reads into memory, and a str it takes
+        # for a path.
+        with closing(await asyncio.to_thread(_opened, operation.path)) as file:
+            raw = await sdk.files.with_raw_response.create(
+                file=(operation.file_name, file),
+                purpose="parse",
+                external_file_id=operation.external_id,
+            )
+        response = raw.http_response
+        with failures.reading(self.service, response):
+            uploaded = VendorFile(text_of(orjson.loads(response.content)["id"]))
+        return Reply(uploaded, response)
+
+    async def _submit(self, sdk: "AsyncLlamaCloud", operation: SubmitParse) -> Reply[ParseJob]:
+        raw = await sdk.parsing.with_raw_response.create(**submit_arguments(operation))
+        response = raw.http_response
+        with failures.reading(self.service, response):
+            job = read_job(orjson.loads(response.content))
+        return Reply(job, response, Open(job.id))
+
+    async def _list(
+        self, sdk: "AsyncLlamaCloud", operation: ListParseJobs
+    ) -> Reply[tuple[ParseJob, ...]]:
+        return await self._walk(sdk, {"job_ids": list(operation.job_ids)})
+
+    async def _find(
+        self, sdk: "AsyncLlamaCloud", operation: FindParseJob
+    ) -> Reply[tuple[ParseJob, ...]]:
+        reply = await self._walk(sdk, {"created_at_on_or_after": operation.since})
+        return Reply(tuple(job for job in reply.value if job.tag == operation.tag), reply.response)
+
+    async def _walk(
+        self, sdk: "AsyncLlamaCloud", filters: dict[str, Any]
+    ) -> Reply[tuple[ParseJob, ...]]:
+        jobs: list[ParseJob] = []
+        tokens: list[str] = []
+        while True:
+            page_filter = {**filters, "page_token": tokens[-1]} if tokens else filters
+            raw = await sdk.parsing.with_raw_response.list(page_size=_PAGE_SIZE, **page_filter)
+            response = raw.http_response
+            with failures.reading(self.service, response):
+                body = orjson.loads(response.content)
+                jobs.extend(read_job(item) for item in body["items"])
+                following = body.get("next_page_token")
+                if following in tokens:
+                    raise ValueError("the list of jobs runs in a circle")
+            if not following:
+                return Reply(tuple(jobs), response)
+            tokens.append(following)
+
+    async def _result_of(
+        self, sdk: "AsyncLlamaCloud", operation: GetParseResult
+    ) -> Reply[ParseResult]:
+        content = "text" if operation.tier == "fast" else "markdown"
+        raw = await sdk.parsing.with_raw_response.get(
+            operation.job_id, expand=[content, "usage", "metadata"]
+        )
+        response = raw.http_response
+        with failures.reading(self.service, response):
+            result = read_result(orjson.loads(response.content), content)
+        return Reply(result, response)
+
+    async def _usage(
+        self, sdk: "AsyncLlamaCloud", operation: GetParseUsage
+    ) -> Reply[Decimal | None]:
+        raw = await sdk.parsing.with_raw_response.get(operation.job_id, expand=["usage"])
+        response = raw.http_response
+        with failures.reading(self.service, response):
+            billed = read_credits(orjson.loads(response.content)["job"])
+        return Reply(billed, response)
+
+    async def _cancel(self, sdk: "AsyncLlamaCloud", operation: CancelParse) -> Reply[ParseJob]:
+        raw = await sdk.parsing.with_raw_response.cancel(operation.job_id)
+        response = raw.http_response
+        with failures.reading(self.service, response):
+            job = read_job(orjson.loads(response.content))
+        return Reply(job, response)
+
+    async def _delete_job(self, sdk: "AsyncLlamaCloud", operation: DeleteParse) -> Reply[None]:
+        raw = await sdk.parsing.with_raw_response.delete(operation.job_id)
+        return Reply(None, raw.http_response)
+
+    async def _delete_file(self, sdk: "AsyncLlamaCloud", operation: DeleteFile) -> Reply[None]:
+        raw = await sdk.files.with_raw_response.delete(operation.file_id)
+        return Reply(None, raw.http_response)
+
+    async def _count_files(self, sdk: "AsyncLlamaCloud", operation: CountFiles) -> Reply[int]:
+        del operation
+        raw = await sdk.files.with_raw_response.list(page_size=1)
+        response = raw.http_response
+        with failures.reading(self.service, response):
+            count = len(orjson.loads(response.content)["items"])
+        return Reply(count, response)
+
+    def _error_answer(self, error: Exception) -> httpx.Response | None:
+        from llama_cloud import APIStatusError  # noqa: PLC0415 — loaded by now
+
+        return error.response if isinstance(error, APIStatusError) else None
+
+    def _classify(self, answer: failures.Answer) -> ServiceError:
+        return classify(answer)
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise UnreadableSource(f"{path.name} cannot be read: {error.strerror}.") from None
+
+
+def classify(answer: failures.Answer) -> ServiceError:
+    """Our error for an answer of LlamaCloud; its errors carry a status and a `detail`, no code."""
+    kind = failures.by_status(answer.status, safe=answer.safe)
+    return failures.answered(answer, kind, _detail(answer.text), code=None)
+
+
+def _detail(text: str) -> str:
+    try:
+        detail = orjson.loads(text)["detail"]
+    except (ValueError, TypeError, KeyError):
+        return ""
+    if isinstance(detail, list):
+        return "; ".join(_complaint(item) for item in detail)
+    return str(detail)
+
+
+def _complaint(item: object) -> str:
+    if not isinstance(item, dict):
+        return str(item)
+    where = ".".join(str(part) for part in item.get("loc", ()))
+    return f"{where}: {item.get('msg', '')}"

@@ -1,0 +1,255 @@
+"""The OpenAI adapter: requests, vectors, usage, limits, errors."""
+
+import base64
+
+import numpy as np
+import pytest
+
+from gristmill import errors
+from gristmill.contract import Origin, Settled, Status, Usage
+from gristmill.services.failures import Answer
+from gristmill.services.openai import Embed, Embeddings, ListModels, classify, rate_limits
+
+DIMENSIONS = 4
+TEXTS = ("river", "mill", "stone")
+
+
+def unit_vectors(count=len(TEXTS), dimensions=DIMENSIONS):
+    vectors = np.random.default_rng(7).normal(size=(count, dimensions)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def answer_with(vectors, order=None, usage=9, **changes):
+    data = [
+        {
+            "object": "embedding",
+            "index": index,
+            "embedding": base64.b64encode(vectors[index].astype("<f4").tobytes()).decode(),
+        }
+        for index in order or range(len(vectors))
+    ]
+    body = {"object": "list", "data": data, "model": "text-embedding-3-small"}
+    return {**body, "usage": {"prompt_tokens": usage, "total_tokens": usage}, **changes}
+
+
+def embed(**changes):
+    facts = {"texts": TEXTS, "model": "text-embedding-3-small", "dimensions": 4, "tokens": 12}
+    return Embed(**{**facts, **changes})
+
+
+async def test_vectors_come_back_as_one_float32_array_in_the_order_of_the_texts(vendor, openai):
+    vectors = unit_vectors()
+    vendor.says(200, answer_with(vectors, order=[2, 0, 1]), {"x-request-id": "req_1"})
+
+    result = await openai.execute(embed())
+
+    assert isinstance(result.value, Embeddings)
+    assert result.value.vectors.dtype == np.float32
+    assert result.value.vectors.shape == (3, 4)
+    np.testing.assert_array_equal(result.value.vectors, vectors)
+    assert result.settlement == Settled(Usage("text-embedding-3-small", "tokens", 9))
+    assert (result.request_id, result.endpoint) == ("req_1", vendor.url)
+    assert result.origin is Origin.REAL
+
+
+async def test_the_request_asks_for_base64_and_carries_the_key(vendor, openai):
+    vendor.says(200, answer_with(unit_vectors()))
+    await openai.execute(embed())
+    request = vendor.requests[0]
+    assert (request.method, request.target) == ("POST", "/embeddings")
+    assert request.headers["authorization"] == "Bearer sk-test-not-a-real-key"
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["x-stainless-retry-count"] == "0"
+    assert request.json() == {
+        "model": "text-embedding-3-small",
+        "input": list(TEXTS),
+        "encoding_format": "base64",
+        "dimensions": 4,
+    }
+
+
+async def test_dimensions_are_not_sent_to_the_model_that_refuses_them(vendor, openai):
+    vendor.says(200, answer_with(unit_vectors(), model="text-embedding-ada-002-v2"))
+    result = await openai.execute(embed(model="text-embedding-ada-002"))
+    assert "dimensions" not in vendor.requests[0].json()
+    assert result.value.model == "text-embedding-ada-002-v2"
+    assert result.settlement == Settled(Usage("text-embedding-ada-002", "tokens", 9))
+
+
+async def test_a_simulator_is_known_by_its_header(vendor, openai):
+    vendor.says(200, answer_with(unit_vectors()), {"x-simulated": "gristmill/0.1"})
+    assert (await openai.execute(embed())).origin is Origin.SIMULATED
+
+
+async def test_latency_is_measured_with_the_given_clock(vendor, adapter_of):
+    times = iter([10.0, 12.5])
+    vendor.says(200, answer_with(unit_vectors()))
+    result = await adapter_of("openai", clock=lambda: next(times)).execute(embed())
+    assert result.latency == 2.5
+
+
+async def test_without_a_bill_our_own_count_is_settled_and_the_result_says_so(vendor, openai):
+    vendor.says(200, answer_with(unit_vectors(), usage=None))
+    result = await openai.execute(embed())
+    assert result.settlement == Settled(Usage("text-embedding-3-small", "tokens", 12))
+    assert "usage" in result.notes
+
+
+def broken_answers():
+    good = unit_vectors()
+    raw = [item["embedding"] for item in answer_with(good)["data"]]
+    yield "one vector too few", answer_with(good[:2])
+    yield "one vector too many", answer_with(unit_vectors(4))
+    yield "an index twice", answer_with(good, order=[0, 1, 1])
+    yield "no vectors", answer_with(good, data=[])
+    yield "too short a vector", answer_with(good[:, :3])
+    yield "not a number", answer_with(np.where(good == good[0, 0], np.nan, good))
+    yield "infinite", answer_with(np.where(good == good[0, 0], np.inf, good))
+    yield "not of length one", answer_with(good * np.float32(1.1))
+    yield (
+        "floats for base64",
+        answer_with(
+            good, data=[{"index": i, "embedding": [0.5] * DIMENSIONS} for i in range(len(raw))]
+        ),
+    )
+    yield (
+        "broken base64",
+        answer_with(good, data=[{"index": i, "embedding": "*" * 24} for i in range(3)]),
+    )
+    yield "null vectors", answer_with(good, data=None)
+    yield "an array instead of an object", []
+    yield "no JSON", b'{"object": "li'
+    yield "nothing", b""
+    yield "a page", b"<html>hello</html>"
+
+
+@pytest.mark.parametrize(("what", "body"), list(broken_answers()))
+async def test_an_answer_that_breaks_the_contract_is_never_used(vendor, openai, what, body):
+    vendor.says(200, body, {"x-request-id": "req_9"})
+    with pytest.raises(errors.InvalidResponse) as caught:
+        await openai.execute(embed())
+    assert caught.value.request_id == "req_9"
+    assert not caught.value.no_effect, what
+
+
+async def test_half_a_surrogate_pair_is_refused_before_anything_is_sent(vendor, openai):
+    with pytest.raises(errors.Rejected, match="nothing was sent"):
+        await openai.execute(embed(texts=("fine", "broken \ud800")))
+    assert vendor.requests == []
+
+
+async def test_the_worst_case_is_what_the_caller_counted():
+    assert embed().worst_case() == Usage("text-embedding-3-small", "tokens", 12)
+    assert ListModels().worst_case().is_free
+
+
+async def test_models_are_listed(vendor, openai):
+    vendor.says(200, {"object": "list", "data": [{"id": "a"}, {"id": "b"}]})
+    assert (await openai.execute(ListModels())).value == ("a", "b")
+    assert vendor.requests[0].target == "/models"
+
+
+async def test_limits_are_read_from_the_headers(vendor, openai):
+    headers = {
+        "x-ratelimit-limit-requests": "3000",
+        "x-ratelimit-remaining-requests": "2999",
+        "x-ratelimit-reset-requests": "20ms",
+        "x-ratelimit-limit-tokens": "1000000",
+        "x-ratelimit-remaining-tokens": "999000",
+        "x-ratelimit-reset-tokens": "7m12.5s",
+    }
+    vendor.says(200, answer_with(unit_vectors()), headers)
+    requests, tokens = (await openai.execute(embed())).rate_limits
+    assert (requests.name, requests.limit, requests.remaining) == ("requests", 3000, 2999)
+    assert requests.reset == pytest.approx(0.02)
+    assert (tokens.name, tokens.limit, tokens.remaining) == ("tokens", 1_000_000, 999_000)
+    assert tokens.reset == pytest.approx(432.5)
+
+
+def test_unreadable_limits_are_left_out():
+    assert rate_limits({}) == ()
+    (limit,) = rate_limits({"x-ratelimit-limit-tokens": "many", "x-ratelimit-reset-tokens": "soon"})
+    assert (limit.limit, limit.remaining, limit.reset) == (None, None, None)
+
+
+RATE = "Rate limit reached for M in organization org-X on tokens per min (TPM): Limit 1000000, Used 976163, Requested 70716. Please try again in 2.812s. Visit https://platform.openai.com/account/rate-limits to learn more."
+LARGE = "Request too large for M in organization org-X on tokens per min (TPM): Limit 30000, Requested 36055. The input or output tokens must be reduced in order to run successfully."
+TABLE = [
+    # status, type, code, message, error, retry after
+    (401, "invalid_request_error", "invalid_api_key", "Incorrect API key provided: sk-wrong****-key.", errors.Unauthorized, None),
+    (401, "invalid_request_error", None, "You didn't provide an API key", errors.Unauthorized, None),
+    (403, None, "unsupported_country_region_territory", "Country, region, or territory not supported", errors.Unauthorized, None),
+    (404, "invalid_request_error", "model_not_found", "The model `X` does not exist", errors.NotFound, None),
+    (400, "invalid_request_error", None, "Invalid 'input[1]': input cannot be an empty string.", errors.Rejected, None),
+    (400, "invalid_request_error", None, "Invalid 'input[0]': maximum input length is 8192 tokens.", errors.Rejected, None),
+    (400, "max_tokens_per_request", "max_tokens_per_request", "Requested 416735 tokens, max 300000 tokens per request", errors.Rejected, None),
+    (413, None, None, "", errors.Rejected, None),
+    (429, "tokens", "rate_limit_exceeded", RATE, errors.Throttled, 2.812),
+    (429, "requests", "rate_limit_exceeded", "requests per min (RPM): Limit 500, Used 500, Requested 1. Please try again in 120ms.", errors.Throttled, 0.12),
+    (429, "requests", "rate_limit_exceeded", "requests per day (RPD). Please try again in 7m12s.", errors.Throttled, 432),
+    (429, "tokens", "rate_limit_exceeded", LARGE, errors.Rejected, None),
+    (429, "rate_limit_error", "slow_down", "Slow down", errors.Throttled, None),
+    (503, "rate_limit_error", "slow_down", "Slow down", errors.Throttled, None),
+    (429, "insufficient_quota", "insufficient_quota", "You exceeded your current quota", errors.QuotaExhausted, None),
+    (429, "insufficient_quota", "credit_balance_exhausted", "", errors.QuotaExhausted, None),
+    (429, "insufficient_quota", "project_spend_limit_exceeded", "", errors.QuotaExhausted, None),
+    (429, None, "organization_spend_limit_exceeded", "", errors.QuotaExhausted, None),
+    (429, None, "organization_usage_limit_exceeded", "", errors.QuotaExhausted, None),
+    (429, None, "billing_hard_limit_reached", "", errors.QuotaExhausted, None),
+    (429, None, "billing_not_active", "", errors.QuotaExhausted, None),
+    (429, "insufficient_quota", "some_new_code", "", errors.QuotaExhausted, None),
+    (503, "service_unavailable_error", "server_is_overloaded", "Our servers are currently overloaded.", errors.Unavailable, None),
+    (409, None, None, "", errors.Unavailable, None),
+    (500, "server_error", None, "The server had an error", errors.OutcomeUnknown, None),
+    (502, None, None, "", errors.OutcomeUnknown, None),
+    (504, None, None, "", errors.OutcomeUnknown, None),
+    (408, None, None, "", errors.OutcomeUnknown, None),
+    (307, None, None, "", errors.Rejected, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "type_", "code", "message", "expected", "wait"), TABLE)
+async def test_every_error_of_the_vendor_is_named_after_its_effect(
+    vendor, openai, status, type_, code, message, expected, wait
+):
+    body = {"error": {"message": message, "type": type_, "param": None, "code": code}}
+    vendor.says(status, body, {"x-request-id": "req_5"})
+    with pytest.raises(errors.ServiceError) as caught:
+        await openai.execute(embed())
+    error = caught.value
+    assert type(error) is expected
+    assert error.retry_after == (None if wait is None else pytest.approx(wait))
+    assert (error.service, error.status, error.request_id) == ("openai", status, "req_5")
+    assert error.advice
+    assert len(vendor.requests) == 1, "the SDK's own retries are off"
+
+
+async def test_a_page_instead_of_json_is_still_an_error_with_a_sentence(vendor, openai):
+    vendor.says(502, b"<html>Bad gateway</html>")
+    with pytest.raises(errors.OutcomeUnknown, match="HTTP 502 without a readable reason"):
+        await openai.execute(embed())
+
+
+def test_a_free_question_that_fails_at_the_server_had_no_effect():
+    answer = Answer("openai", 500, {}, "", safe=True)
+    assert type(classify(answer)) is errors.Unavailable
+
+
+async def test_health_tells_a_wrong_key_from_a_down_service(vendor, openai):
+    vendor.says(200, {"data": []})
+    assert (await openai.get_health()).status is Status.HEALTHY
+    vendor.script = []
+    vendor.says(401, {"error": {"message": "Incorrect API key", "code": "invalid_api_key"}})
+    wrong = await openai.get_health()
+    assert wrong.status is Status.UNHEALTHY
+    assert wrong.reason.startswith("The key is wrong.")
+    vendor.script = []
+    vendor.says(429, {"error": {"message": "", "code": "slow_down"}})
+    assert (await openai.get_health()).status is Status.DEGRADED
+    vendor.script = []
+    vendor.does(vendor.vanish)
+    down = await openai.get_health()
+    assert down.status is Status.UNHEALTHY
+    assert "key" not in down.reason
+    assert down.error_count == 3
+    assert down.last_error
