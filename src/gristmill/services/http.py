@@ -23,6 +23,7 @@ from httpx_aiohttp import AiohttpTransport
 # Shorter than the five seconds after which common servers drop an idle connection, so that a
 # paid request is rarely written into a connection that is being closed.
 _KEEPALIVE_SECONDS = 4.0
+_PIECE = 1 << 16  # bytes
 
 
 def create_client(
@@ -65,9 +66,7 @@ class _Transport(AiohttpTransport):
             # aiohttp bounds connecting and reading, never writing: a peer that stops reading
             # would hold us for ever.
             async with asyncio.timeout(patience) as limit:
-                if patience is not None and isinstance(request.stream, httpx.AsyncByteStream):
-                    request.stream = _Watched(request.stream, limit, patience)
-                response = await super().handle_async_request(request)
+                response = await super().handle_async_request(_in_pieces(request, limit, patience))
         if isinstance(response.stream, httpx.AsyncByteStream):
             response.stream = _Body(response.stream)
         return response
@@ -79,11 +78,32 @@ def _patience(request: httpx.Request) -> float | None:
     return None if not values or None in values else sum(values)
 
 
-class _Watched(httpx.AsyncByteStream):
-    """A request's body that starts the limit anew with every chunk taken."""
+def _in_pieces(
+    request: httpx.Request, limit: asyncio.Timeout, patience: float | None
+) -> httpx.Request:
+    """The same request; a large body goes piece by piece, and each one starts the limit anew.
+
+    aiohttp warns of a body of more than a mebibyte in one piece, as 2048 texts are.
+    """
+    stream = request.stream
+    if isinstance(stream, httpx.ByteStream) and len(request.content) <= _PIECE:
+        return request
+    if not isinstance(stream, httpx.AsyncByteStream):
+        return request
+    return httpx.Request(
+        request.method,
+        request.url,
+        headers=request.headers,
+        stream=_Pieces(stream, limit, patience),
+        extensions=request.extensions,
+    )
+
+
+class _Pieces(httpx.AsyncByteStream):
+    """A request's body in pieces of at most `_PIECE` bytes."""
 
     def __init__(
-        self, inner: httpx.AsyncByteStream, limit: asyncio.Timeout, patience: float
+        self, inner: httpx.AsyncByteStream, limit: asyncio.Timeout, patience: float | None
     ) -> None:
         self._inner = inner
         self._limit = limit
@@ -91,8 +111,13 @@ class _Watched(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._inner:
+            for start in range(0, len(chunk), _PIECE):
+                self._renew()
+                yield chunk[start : start + _PIECE]
+
+    def _renew(self) -> None:
+        if self._patience is not None:
             self._limit.reschedule(asyncio.get_running_loop().time() + self._patience)
-            yield chunk
 
     async def aclose(self) -> None:
         await self._inner.aclose()
@@ -119,7 +144,7 @@ def _exact_errors() -> Iterator[None]:
     try:
         yield
     except (httpx.TransportError, aiohttp.ClientError, OSError) as error:
-        cause = error.__cause__ or error
+        cause = (error.__cause__ or error) if isinstance(error, httpx.TransportError) else error
         raise _exact(cause)(str(cause) or type(cause).__name__) from cause
 
 

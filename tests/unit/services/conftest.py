@@ -52,7 +52,7 @@ class ScriptedVendor:
     def url(self):
         return f"http://127.0.0.1:{self.port}"
 
-    def says(self, status, body=b"", headers=(), *, chunks=None):
+    def says(self, status, body=b"", headers=()):
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         lines = [f"HTTP/1.1 {status} X", f"content-length: {len(content)}"]
         lines += [f"{name}: {value}" for name, value in dict(headers).items()]
@@ -112,12 +112,12 @@ async def _read_chunks(reader):
     return body
 
 
-async def vanish(request, reader, writer):
+async def vanish(_request, _reader, writer):
     """Closes the connection with a reset, without an answer."""
     writer.transport.abort()
 
 
-async def stay_silent(request, reader, writer):
+async def stay_silent(_request, reader, _writer):
     """Keeps the connection and says nothing."""
     await reader.read()
 
