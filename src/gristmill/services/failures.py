@@ -25,7 +25,7 @@ from gristmill.errors import (
 _LONGEST_QUOTE = 300  # characters of a vendor's own words inside our sentence
 
 _SECRETS = re.compile(
-    r"(?:sk|llx|sb_secret|sb_publishable)[-_][\w*.-]{4,}"  # keys of the three vendors
+    r"(?<![A-Za-z])(?:sk|llx|sb_secret|sb_publishable)[-_][\w*.-]{4,}"  # keys of the three vendors
     r"|eyJ[\w-]{4,}(?:\.[\w-]*){1,2}"  # a JSON web token
     r"|(?<=[?&]token=)[^&\s\"']+"  # a signed address
     r"|(?<=[Bb]earer )\S+"
@@ -208,7 +208,7 @@ def _seconds_or_date(text: str, now: datetime) -> float | None:
         return number
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         return None
     return (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds()
 

@@ -99,7 +99,10 @@ class ListBuckets(Operation[tuple[str, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class UploadObject(Operation[StoredObject]):
-    """Uploads a file from disk, in pieces. Without `upsert` an existing key is `Rejected`."""
+    """Uploads a file from disk, in pieces.
+
+    Without `upsert` an existing key is `Rejected`, and so is a repeat that finds its own object.
+    """
 
     service: ClassVar[str] = "supabase"
 

@@ -1,0 +1,63 @@
+"""Any file name becomes a legal key, and comes back."""
+
+import re
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from yarl import URL
+
+from gristmill.services.storage_keys import checked_key, legal_key, original_name
+
+# Halves of surrogate pairs are in: Python gives them for file names that are not UTF-8.
+NAMES = st.text(st.characters(exclude_categories=()), max_size=400)
+
+
+@given(NAMES)
+@example("")
+@example("!")
+@example(".")
+@example("..")
+@example(".emptyFolderPlaceholder")
+@example("Größe 50% (neu).pdf")
+@example("a/b\\c?.pdf")
+@example("\udcff.pdf")
+@example("x" * 199 + ".")
+@example("x" * 200 + "..")
+def test_a_name_comes_back_from_its_key(name):
+    assert original_name(legal_key(name)) == name
+
+
+@given(NAMES)
+@example(".")
+@example("")
+@example("x" * 200 + ".")
+@example("x" * 199 + "..y")
+def test_a_key_is_legal_and_arrives_unchanged(name):
+    key = legal_key(name)
+    assert checked_key(key) == key
+    assert re.fullmatch(r"[A-Za-z0-9_.!/-]+", key)
+    assert unquote(key) == key
+    assert str(URL("http://h/").joinpath(*key.split("/"))) == f"http://h/{key}"
+    assert all(part not in {"", ".", ".."} and len(part) <= 200 for part in key.split("/"))
+
+
+@given(NAMES, NAMES)
+def test_two_names_never_share_a_key(one, other):
+    assert (legal_key(one) == legal_key(other)) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("report-2026_v1.pdf", "report-2026_v1.pdf"),
+        ("Jahres bericht.pdf", "Jahres!20bericht.pdf"),
+        ("é.txt", "!C3!A9!2Etxt"),
+        (".env", "!2Eenv"),
+        ("..", "!2E!2E"),
+        ("a/b", "a!2Fb"),
+    ],
+)
+def test_an_ordinary_name_stays_readable(name, key):
+    assert legal_key(name) == key
