@@ -98,7 +98,9 @@ class Adapter(ServiceInterface, Generic[Sdk]):
             Misconfigured: no usable key or address; nothing was sent.
             ServiceError: the vendor failed; the subclass names the effect.
         """
-        handler = self._handlers()[type(operation)]
+        handler = self._handlers().get(type(operation))
+        if handler is None:
+            raise TypeError(f"{self.service} does not know {operation.name}")
         sdk = await self._loaded()
         started = self._clock()
         try:

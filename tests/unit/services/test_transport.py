@@ -248,6 +248,12 @@ async def test_a_full_pool_is_a_connection_that_was_not_made(vendor):
         await asyncio.gather(first, return_exceptions=True)
 
 
+async def test_an_operation_of_another_service_is_a_mistake_of_the_caller(vendor, adapter_of):
+    with pytest.raises(TypeError, match="openai does not know ListBuckets"):
+        await adapter_of("openai").execute(ListBuckets())
+    assert vendor.connections == 0
+
+
 async def test_no_cookie_is_kept(vendor, http):
     vendor.says(200, b"", {"set-cookie": "session=1; Path=/"})
     await http.get(vendor.url)
@@ -266,3 +272,57 @@ def test_aiohttp_still_names_its_errors_as_we_read_them():
     assert not issubclass(aiohttp.ServerDisconnectedError, aiohttp.ClientConnectorError)
     assert not issubclass(aiohttp.ClientConnectionResetError, aiohttp.ClientConnectorError)
     assert issubclass(aiohttp.ClientConnectorDNSError, aiohttp.ClientConnectorError)
+
+
+@pytest.fixture(params=["llamaparse", "supabase"])
+def large_upload(request, tmp_path):
+    path = tmp_path / "large.pdf"
+    path.write_bytes(b"x" * 20_000_000)
+    if request.param == "llamaparse":
+        return UploadFile(path, "large.pdf", "doc-1")
+    return UploadObject("documents", "large.pdf", path, "application/pdf")
+
+
+@pytest.mark.parametrize("closes", [True, False])
+async def test_an_upload_that_is_refused_early_tells_the_refusal(
+    vendor, adapter_of, large_upload, closes, caplog
+):
+    over = asyncio.Event()
+
+    async def refuse(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\n{}")
+        await writer.drain()
+        if closes:
+            return
+        await over.wait()
+
+    vendor.accept = refuse
+    # A connection closed on unread bytes is reset, and may lose the answer on its way.
+    expected = (errors.Rejected, errors.OutcomeUnknown) if closes else errors.Rejected
+    with pytest.raises(expected):
+        await adapter_of(large_upload.service).execute(large_upload)
+    over.set()
+    await asyncio.sleep(0.01)
+    assert caplog.records == [], "no task is left behind to complain"
+
+
+async def test_an_upload_that_is_cancelled_leaves_nothing_behind(
+    vendor, adapter_of, large_upload, caplog
+):
+    arrived, over = asyncio.Event(), asyncio.Event()
+
+    async def stop_reading(reader, _writer):
+        await reader.readuntil(b"\r\n\r\n")
+        arrived.set()
+        await over.wait()
+
+    vendor.accept = stop_reading
+    task = asyncio.create_task(adapter_of(large_upload.service).execute(large_upload))
+    await arrived.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    over.set()
+    await asyncio.sleep(0.01)
+    assert caplog.records == []
