@@ -1,0 +1,185 @@
+"""One detached simulator process per folder, started when needed, ended when idle.
+
+Alive means: the address in the file answers with the instance written beside it. A pid, a lock
+or the mere existence of the file prove nothing.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from gristmill_simulators.lock import Held, locked
+
+if TYPE_CHECKING:
+    from gristmill_simulators.server import SimulatorServer
+
+_START_SECONDS = 30.0
+_PROBE_SECONDS = 2.0
+_LOG_BYTES = 1024 * 1024
+
+
+class NotStarted(Exception):
+    """The simulators could not be started; the message holds the end of their log."""
+
+
+async def ensure_running(folder: Path, *, idle_seconds: float = 600) -> str:
+    """The base URL of this folder's simulators, started if they are not running.
+
+    Any number of processes may ask at once and get the same address. The server survives the
+    caller and Ctrl-C in its terminal, and ends after `idle_seconds` without a request.
+    Raises NotStarted.
+    """
+    folder = folder.resolve()
+    if (answer := await _probe(folder)) is not None:
+        return str(answer["base_url"])
+    lock = locked(folder / "start.lock", seconds=_START_SECONDS)
+    try:
+        await asyncio.to_thread(lock.__enter__)
+    except Held:
+        raise NotStarted("another process has been starting the simulators for too long") from None
+    try:
+        return await _start(folder, idle_seconds)
+    finally:
+        lock.__exit__(None, None, None)
+
+
+async def stop(folder: Path) -> bool:
+    """End this folder's simulators; False when none were running."""
+    answer = await _probe(folder)
+    if answer is None:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(answer["pid"], signal.SIGTERM)
+    # the lock is free when the process is gone or has closed its state
+    with contextlib.suppress(Held):
+        await asyncio.to_thread(_wait_for_owner, folder)
+    return True
+
+
+def publish(path: Path, server: "SimulatorServer") -> None:
+    """Write down where the server listens and which one it is, in one step."""
+    address = {"base_url": server.base_url, "instance": server.simulator.instance}
+    draft = path.with_suffix(f".{os.getpid()}")
+    draft.write_bytes(orjson.dumps(address))
+    draft.replace(path)
+
+
+def withdraw(path: Path, server: "SimulatorServer") -> None:
+    """Remove the address file if it still speaks of this server."""
+    address = _read(path)
+    if address is not None and address["instance"] == server.simulator.instance:
+        path.unlink(missing_ok=True)
+
+
+async def end_when_idle(server: "SimulatorServer", seconds: float, stop: asyncio.Event) -> None:
+    """Set `stop` after `seconds` without a request or a document to parse.
+
+    From that moment the health probe says no, so that nobody is sent to a server that ends.
+    """
+    activity = server.simulator.activity
+    while True:
+        _cut_log()
+        idle = time.monotonic() - activity.last
+        if activity.in_flight or server.vendors.busy():
+            idle = 0.0
+        if idle >= seconds:
+            activity.stopping = True
+            stop.set()
+            return
+        await asyncio.sleep(min(max(seconds - idle, 0.01), 5.0))
+
+
+async def _start(folder: Path, idle_seconds: float) -> str:
+    if (answer := await _probe(folder)) is not None:  # somebody was faster
+        return str(answer["base_url"])
+    process = _spawn(folder, idle_seconds)
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if (answer := await _probe(folder)) is not None:
+            return str(answer["base_url"])
+        if process.poll() is not None:
+            break
+        await asyncio.sleep(0.02)
+    if process.poll() is None:
+        process.kill()
+    raise NotStarted(f"the simulators did not start: {_log_tail(folder)}")
+
+
+def _spawn(folder: Path, idle_seconds: float) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "gristmill_simulators", "--port", "0"]
+    command += ["--data", str(folder / "data"), "--idle-seconds", str(idle_seconds)]
+    command += ["--address-file", str(_address_file(folder))]
+    (folder / "log").write_bytes(b"")
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
+        )
+
+
+async def _probe(folder: Path) -> dict[str, Any] | None:
+    """The health answer of the server in the address file, if it is the one written there."""
+    address = await asyncio.to_thread(_read, _address_file(folder))
+    if address is None:
+        return None
+    try:
+        answer = await asyncio.wait_for(_get_health(address["base_url"]), _PROBE_SECONDS)
+    except (OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
+        return None
+    same = answer.get("instance") == address["instance"] and answer.get("status") == "ok"
+    return {**answer, "base_url": address["base_url"]} if same else None
+
+
+async def _get_health(base_url: str) -> dict[str, Any]:
+    host, _, port = base_url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(b"GET /_simulator/health HTTP/1.0\r\nhost: simulator\r\n\r\n")
+        _, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    finally:
+        writer.close()
+    answer = orjson.loads(body)
+    return answer if isinstance(answer, dict) else {}
+
+
+def _read(path: Path) -> dict[str, str] | None:
+    try:
+        address = orjson.loads(path.read_bytes())
+        return {"base_url": str(address["base_url"]), "instance": str(address["instance"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _wait_for_owner(folder: Path) -> None:
+    with locked(folder / "data" / "owner.lock", seconds=10):
+        pass
+
+
+def _cut_log() -> None:
+    # standard output is the log file; it is opened for appending, so that cutting is safe
+    with contextlib.suppress(OSError):
+        if os.fstat(1).st_size > _LOG_BYTES:
+            os.ftruncate(1, 0)
+
+
+def _log_tail(folder: Path) -> str:
+    try:
+        return (folder / "log").read_bytes()[-2000:].decode("utf-8", "replace").strip()
+    except OSError:
+        return "no log"
+
+
+def _address_file(folder: Path) -> Path:
+    return folder / "address.json"

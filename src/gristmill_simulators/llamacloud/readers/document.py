@@ -1,0 +1,72 @@
+"""What a reader gives back, and why it may refuse."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from gristmill_simulators.llamacloud.pages import Wanted
+
+PAGE_CHARACTERS = 3000  # of text without page breaks; about one printed page
+
+A4 = (595.0, 842.0)
+
+
+class Unreadable(Exception):
+    """The file cannot be parsed; `code` is one of the vendor's job failure codes."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(slots=True)
+class Page:
+    """One page, slide or sheet; `number` counts from 1; sizes are points."""
+
+    number: int
+    markdown: str
+    text: str
+    width: float = A4[0]
+    height: float = A4[1]
+
+
+BREAK = None  # in a stream of blocks: a new page begins
+
+
+def paginated(blocks: Iterable[str | None]) -> Iterator[str]:
+    """Markdown blocks to pages: at each BREAK, and where a page would get too long."""
+    page: list[str] = []
+    size = 0
+    for block in blocks:
+        if block is BREAK or (page and size + len(block) > PAGE_CHARACTERS):
+            yield "\n\n".join(page)
+            page, size = [], 0
+        if block is not BREAK:
+            page.append(block)
+            size += len(block)
+    yield "\n\n".join(page)
+
+
+def pages(texts: Iterable[str], wanted: Wanted) -> list[Page]:
+    """The wanted ones of a sequence of Markdown pages; their text is the Markdown itself."""
+    found = []
+    for number, markdown in enumerate(texts, 1):
+        last = wanted.last()
+        if last is not None and number > last:
+            break
+        if wanted.has(number):
+            found.append(Page(number, markdown, markdown))
+    return found
+
+
+def table(rows: list[list[str]]) -> str:
+    """A Markdown table; the first row is its head."""
+    if not rows:
+        return ""
+    width = max(map(len, rows))
+    lines = [_line(row + [""] * (width - len(row))) for row in rows]
+    return "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]])
+
+
+def _line(cells: list[str]) -> str:
+    clean = (" ".join(cell.split()).replace("|", "\\|") for cell in cells)
+    return "| " + " | ".join(clean) + " |"

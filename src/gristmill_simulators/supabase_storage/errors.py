@@ -1,0 +1,117 @@
+"""Storage's error bodies: HTTP 400 nearly always, the true status a string inside."""
+
+import orjson
+from starlette.responses import Response
+
+from gristmill_simulators.operation import Refusal
+
+_FAULTS = {
+    429: ("too_many_connections", "Too many connections issued to the database", "SlowDown"),
+    500: ("Internal", "Internal Server Error", "InternalError"),
+    544: ("DatabaseTimeout", "The connection to the database timed out", "DatabaseTimeout"),
+}
+
+
+class StorageError(Refusal):
+    """`statusCode`, `error`, `message`, `code`; `http` is the status on the wire."""
+
+    def __init__(self, status: str, error: str, message: str, code: str, http: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+        self.error = error
+        self.message = message
+        self.code = code
+        self.http = http
+
+    def response(self) -> Response:
+        body = {
+            "statusCode": self.status,
+            "error": self.error,
+            "message": self.message,
+            "code": self.code,
+        }
+        return json(body, self.http)
+
+
+def json(value: object, status: int = 200) -> Response:
+    body = orjson.dumps(value)
+    headers = {"content-type": "application/json; charset=utf-8"}
+    return Response(body, status, headers)
+
+
+def failure(status: int, code: str | None) -> Response:
+    """The body of a fault; gateways answer 413, 502, 503 and 504 in HTML."""
+    if status in {413, 502, 503, 504}:
+        text = f"<html><head><title>{status}</title></head><body>gateway</body></html>"
+        return Response(text, status, media_type="text/html")
+    error, message, default = _FAULTS.get(status, ("Error", "Simulated failure", "Error"))
+    return StorageError(str(status), error, message, code or default, status).response()
+
+
+def schema(message: str) -> StorageError:
+    """A request that does not fit the route's JSON schema."""
+    return StorageError("400", "Error", message, "InvalidRequest")
+
+
+def missing(where: str, name: str) -> StorageError:
+    return schema(f"{where} must have required property '{name}'")
+
+
+def no_bucket() -> StorageError:
+    return StorageError("404", "Bucket not found", "Bucket not found", "NoSuchBucket")
+
+
+def no_object() -> StorageError:
+    return StorageError("404", "not_found", "Object not found", "NoSuchKey")
+
+
+def no_related() -> StorageError:
+    message = "The related resource does not exist"
+    return StorageError("404", "InvalidRequest", message, "InvalidRequest")
+
+
+def duplicate(code: str) -> StorageError:
+    return StorageError("409", "Duplicate", "The resource already exists", code)
+
+
+def denied(message: str = "new row violates row-level security policy") -> StorageError:
+    return StorageError("403", "Unauthorized", message, "AccessDenied")
+
+
+def invalid_key(key: str) -> StorageError:
+    return StorageError("400", "InvalidKey", f"Invalid key: {key}", "InvalidKey")
+
+
+def invalid_bucket_name() -> StorageError:
+    return StorageError("400", "Invalid Input", "Bucket name invalid", "InvalidBucketName")
+
+
+def too_large() -> StorageError:
+    message = "The object exceeded the maximum allowed size"
+    return StorageError("413", "Payload too large", message, "EntityTooLarge")
+
+
+def bad_mime_type(given: str) -> StorageError:
+    message = f"mime type {given} is not supported"
+    return StorageError("415", "invalid_mime_type", message, "InvalidMimeType")
+
+
+def bad_range() -> StorageError:
+    return StorageError("416", "invalid_range", "invalid range provided", "InvalidRange", 416)
+
+
+def no_content() -> StorageError:
+    return StorageError("400", "InvalidRequest", "No content provided", "InvalidRequest")
+
+
+def bad_signed_token(message: str) -> StorageError:
+    return StorageError("400", "InvalidJWT", message, "InvalidJWT")
+
+
+def bad_signature(message: str = "Invalid signature") -> StorageError:
+    return StorageError("400", "InvalidSignature", message, "InvalidSignature")
+
+
+def bucket_not_empty() -> StorageError:
+    message = "The bucket you tried to delete is not empty"
+    return StorageError("409", "ResourceNotEmpty", message, "ResourceNotEmpty")

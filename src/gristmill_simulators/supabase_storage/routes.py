@@ -1,0 +1,118 @@
+"""The routes under `/supabase/storage/v1`, and the same without the gateway's prefix."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from gristmill_simulators import __version__
+from gristmill_simulators.operation import Handler, route
+from gristmill_simulators.simulator import Simulator
+from gristmill_simulators.supabase_storage import errors, state
+from gristmill_simulators.supabase_storage.access import caller
+from gristmill_simulators.supabase_storage.buckets import Buckets
+from gristmill_simulators.supabase_storage.download import Downloads
+from gristmill_simulators.supabase_storage.errors import StorageError, json
+from gristmill_simulators.supabase_storage.objects import Objects
+from gristmill_simulators.supabase_storage.signing import Signing
+from gristmill_simulators.supabase_storage.upload import Uploads
+
+_KNOWN = {"bucket", "object", "render", "cdn"}
+
+
+class SupabaseStorage:
+    """One project's storage."""
+
+    name = "supabase"
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+        self.folders = state.Folders(simulator.folder)
+        self._buckets = Buckets(simulator)
+        self._uploads = Uploads(simulator, self.folders, self._buckets)
+        self._downloads = Downloads(simulator, self.folders)
+        self._objects = Objects(simulator, self.folders, self._buckets, self._downloads)
+        self._signing = Signing(simulator, self._downloads)
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            *self._service_routes(),
+            *self._bucket_routes(),
+            *self._special_object_routes(),
+            *self._object_routes(),
+            self._route("*", "/{path:path}", "unknown", _unknown),
+        ]
+
+    def failure(self, status: int, code: str | None) -> Response:
+        return errors.failure(status, code)
+
+    def _service_routes(self) -> list[BaseRoute]:
+        return [
+            self._route("GET", "/status", "status", _status),
+            self._route("GET", "/version", "version", _version),
+            self._route("GET", "/health", "health", self._health),
+        ]
+
+    def _bucket_routes(self) -> list[BaseRoute]:
+        buckets, one = self._buckets, "/bucket/{bucket}"
+        return [
+            self._route("POST", "/bucket", "bucket.create", buckets.create),
+            self._route("GET", "/bucket", "bucket.list", buckets.list_all),
+            self._route("GET", one, "bucket.get", buckets.get),
+            self._route("PUT", one, "bucket.update", buckets.update),
+            self._route("DELETE", one, "bucket.delete", buckets.delete),
+        ]
+
+    def _special_object_routes(self) -> list[BaseRoute]:
+        # before the general ones: no bucket can be called `sign` and be reached
+        objects, signing, one = self._objects, self._signing, "/{bucket}/{key:path}"
+        sign, info = "/object/sign", "/object/info"
+        return [
+            self._route("POST", "/object/list/{bucket}", "object.list", objects.list_folder),
+            self._route("POST", "/object/move", "object.move", objects.move),
+            self._route("POST", "/object/copy", "object.copy", objects.copy),
+            self._route("POST", sign + one, "object.sign", signing.sign),
+            self._route("POST", sign + "/{bucket}", "object.sign_many", signing.sign_many),
+            self._route("GET", sign + one, "object.get_signed", signing.get),
+            self._route(
+                "GET", info + "/authenticated" + one, "object.info", objects.info_authenticated
+            ),
+            self._route("GET", info + "/public" + one, "object.info", objects.info_public),
+            self._route("GET", info + one, "object.info", objects.info),
+            self._route(
+                "GET", "/object/authenticated" + one, "object.get", objects.get_authenticated
+            ),
+            self._route("GET", "/object/public" + one, "object.get", objects.get_public),
+        ]
+
+    def _object_routes(self) -> list[BaseRoute]:
+        objects, uploads, one = self._objects, self._uploads, "/object/{bucket}/{key:path}"
+        return [
+            self._route("POST", one, "object.create", uploads.create),
+            self._route("PUT", one, "object.replace", uploads.replace),
+            self._route("GET", one, "object.get", objects.get),
+            self._route("DELETE", one, "object.delete", objects.delete),
+            self._route("DELETE", "/object/{bucket}", "object.delete_many", objects.delete_many),
+        ]
+
+    def _route(self, method: str, path: str, name: str, handler: Handler) -> BaseRoute:
+        return route(self._simulator, self, method, path, name, handler)
+
+    async def _health(self, request: Request) -> Response:
+        caller(request, self._simulator.clock())
+        return json({"healthy": True})
+
+
+async def _status(_request: Request) -> Response:
+    return Response()
+
+
+async def _version(_request: Request) -> Response:
+    return Response(f"simulated-{__version__}", media_type="text/plain")
+
+
+async def _unknown(request: Request) -> Response:
+    path = request.url.path.removeprefix("/supabase").removeprefix("/storage/v1")
+    message = f"Route {request.method}:{path} not found"
+    if path.split("/", 2)[1] in _KNOWN:
+        raise StorageError("404", "Not Found", message, "InvalidRequest", 404)
+    return json({"message": message, "error": "Not Found", "statusCode": 404}, 404)
