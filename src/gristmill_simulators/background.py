@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ async def ensure_running(folder: Path, *, idle_seconds: float = 600) -> str:
     caller and Ctrl-C in its terminal, and ends after `idle_seconds` without a request.
     Raises NotStarted.
     """
-    folder = folder.resolve()
+    folder = _absolute(folder)
     if (answer := await _probe(folder)) is not None:
         return str(answer["base_url"])
     lock = locked(folder / "start.lock", seconds=_START_SECONDS)
@@ -101,6 +102,8 @@ async def _start(folder: Path, idle_seconds: float) -> str:
     if (answer := await _probe(folder)) is not None:  # somebody was faster
         return str(answer["base_url"])
     process = _spawn(folder, idle_seconds)
+    # reaps the child should it end before us; it must not stay as a zombie
+    threading.Thread(target=process.wait, name="simulators-reaper", daemon=True).start()
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if (answer := await _probe(folder)) is not None:
@@ -119,7 +122,7 @@ def _spawn(folder: Path, idle_seconds: float) -> subprocess.Popen[bytes]:
     command += ["--address-file", str(_address_file(folder))]
     (folder / "log").write_bytes(b"")
     with (folder / "log").open("ab") as log:
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603 — our own interpreter and module
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -179,6 +182,10 @@ def _log_tail(folder: Path) -> str:
         return (folder / "log").read_bytes()[-2000:].decode("utf-8", "replace").strip()
     except OSError:
         return "no log"
+
+
+def _absolute(folder: Path) -> Path:
+    return folder.absolute()
 
 
 def _address_file(folder: Path) -> Path:

@@ -8,9 +8,13 @@ from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 from python_multipart.multipart import MultipartParser
 from starlette.requests import Request
+
+if TYPE_CHECKING:  # the name exists for type checkers only
+    from python_multipart.multipart import MultipartCallbacks
 
 _FIELD_BYTES = 1024 * 1024  # of one form field, more is cut
 _FIELDS = 32
@@ -76,7 +80,7 @@ class FileWriter:
             content_type,
         )
 
-    def __enter__(self) -> "FileWriter":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -148,7 +152,7 @@ class _FormReader:
         self._field = bytearray()
         self._count = 0
 
-    def callbacks(self) -> dict[str, object]:
+    def callbacks(self) -> "MultipartCallbacks":
         return {
             "on_part_begin": self._headers.clear,
             "on_header_field": lambda data, start, end: self._name.extend(data[start:end]),

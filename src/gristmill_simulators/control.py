@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 import orjson
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -13,6 +13,8 @@ from gristmill_simulators import __version__
 from gristmill_simulators.faults import Fault
 from gristmill_simulators.simulator import Simulator
 from gristmill_simulators.vendors import Vendors
+
+_CHANGES = TypeAdapter(dict[str, Any])
 
 
 class Control:
@@ -96,9 +98,7 @@ class Control:
     async def change_settings(self, request: Request) -> Response:
         """Change what is named; the answer is all settings as they are now."""
         try:
-            changes = orjson.loads(await request.body())
-            if not isinstance(changes, dict):
-                raise ValueError("an object of settings is needed")
+            changes = _CHANGES.validate_json(await request.body())
             changed = await self._simulator.settings.change(changes)
         except (ValidationError, ValueError) as error:
             return _json({"error": str(error)}, 422)

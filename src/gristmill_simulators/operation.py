@@ -94,7 +94,7 @@ class Operation:
             return refusal.response()
         except ClientDisconnect:
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001 — logged; the client sees the vendor's 500
             _log.exception("%s failed", self.name)
             return self.vendor.failure(500, None)
 
@@ -143,7 +143,7 @@ async def _until_gone(receive: Receive) -> None:
 
 
 def route(
-    simulator: Simulator, vendor: Vendor, method: str, path: str, name: str, handler: Handler
+    simulator: Simulator, vendor: Vendor, method: str, path: str, *, name: str, handler: Handler
 ) -> Route:
     """A route named `<vendor>.<name>`; `*` as the method takes whatever is left."""
     methods = None if method == "*" else [method]

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any, Self, cast
 
 import uvicorn
 import uvloop
@@ -63,7 +64,7 @@ class _Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope[TRANSPORT] = self.transport  # type: ignore[typeddict-unknown-key]
+        cast("dict[str, Any]", self.scope)[TRANSPORT] = self.transport
 
 
 class _Uvicorn(uvicorn.Server):
@@ -125,11 +126,11 @@ class SimulatorServer:
         try:
             self._server = _Uvicorn(_config(self.app))
             self._task = asyncio.create_task(self._server.serve([listener]))
-            while not self._server.started:
-                if self._task.done():
-                    await self._task
-                    raise RuntimeError("the simulators did not start")
+            # uvicorn tells of its start by this attribute only
+            while not self._server.started and not self._task.done():  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
+            if self._task.done():
+                await self._task
         except BaseException:
             listener.close()
             raise
@@ -147,7 +148,7 @@ class SimulatorServer:
         if self._task is not None:
             await self._task
 
-    async def __aenter__(self) -> "SimulatorServer":
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
@@ -159,7 +160,7 @@ class SimulatorServer:
     ) -> None:
         await self.stop()
 
-    def __enter__(self) -> "SimulatorServer":
+    def __enter__(self) -> Self:
         started: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(started,), name="simulators")
         self._thread.start()

@@ -1,7 +1,8 @@
 """How the simulators behave: what a test or a demonstration may turn at run time."""
 
 import sqlite3
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
@@ -72,13 +73,13 @@ class SettingsStore:
         row = database.read_one("SELECT value FROM kept WHERE name = 'settings'")
         self.current = Settings() if row is None else Settings.model_validate_json(row["value"])
 
-    async def change(self, changes: dict[str, object]) -> Settings:
+    async def change(self, changes: Mapping[str, Any]) -> Settings:
         """Merge `changes` one level deep; raises pydantic's ValidationError."""
         merged = self.current.model_dump()
         for name, value in changes.items():
-            nested = isinstance(value, dict) and isinstance(merged.get(name), dict)
             # a transition is replaced whole: a kind without its value would keep the old one
-            merged[name] = {**merged[name], **value} if nested and name != "transition" else value
+            nested = name in {"latency", "quotas"} and isinstance(value, Mapping)
+            merged[name] = {**merged[name], **value} if nested else value
         return await self._keep(Settings.model_validate(merged))
 
     async def reset(self) -> Settings:

@@ -17,11 +17,12 @@ Not faithful:
 - no model reads anything: all tiers give the same text, images have no words, pages of DOCX and
   HTML are breaks in the file or 3,000 characters, `items` are empty, confidence is not scored;
 - options that shape the output (`output_options`, `processing_options`, `crop_box`) are
-  checked and change the cache key, but not the text; cost optimizer and chart parsing are not billed;
+  checked and change the cache key, but not the text; the cost optimizer saves nothing and chart
+  parsing costs nothing;
 - `source_url`, `configuration_id` and `webhook_configuration_ids` are refused with 400, webhooks
   are checked and kept but not sent; `/parse/upload`, webhook configs, batches, usage metrics
   and presigned contents do not exist yet: 404;
-- a failed or cancelled job costs nothing, and cached hits show 0 credits: the vendor publishes neither;
-- the order in which a failure's code and its text stand in `error_message`, how long results are
-  kept, and the size limits of `user_metadata` are assumptions.
+- a failed or cancelled job costs nothing and a cache hit shows 0 credits: neither is published;
+- that a failure's code comes first in `error_message`, that lists are newest first, that results
+  are kept until a reset, and `user_metadata` without limits are assumptions.
 """

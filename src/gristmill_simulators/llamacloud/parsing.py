@@ -221,7 +221,8 @@ def _filters(request: Request) -> tuple[str, list[Any]]:
     status = request.query_params.get("status")
     if status is not None and status not in _STATUSES:
         raise invalid_field(["query", "status"], "Input should be a job status", status)
-    where, parameters = ["1"], []
+    where: list[str] = ["1"]
+    parameters: list[Any] = []
     if ids := _many(request, "job_ids"):
         where.append(f"id IN ({', '.join('?' * len(ids))})")
         parameters.extend(sorted(ids))

@@ -64,7 +64,10 @@ class Pool:
         self._threads.shutdown()
 
     def _read(self, reading: Reading, seconds: float) -> Read | Failed:
-        child = self._idle.pop() if self._idle else _Child()
+        try:
+            child = self._idle.pop() if self._idle else _Child()
+        except OSError as error:
+            return Failed("TIMEOUT", f"no process could be started: {error.strerror}")
         self._busy.add(child)
         try:
             answer = child.ask(_request(reading), seconds)

@@ -38,7 +38,7 @@ def job(row: sqlite3.Row, now: float, *, usage: bool = False) -> dict[str, Any]:
         "error_message": row["error_message"] if status == "FAILED" else None,
         "created_at": moment(row["created_at"]),
         "updated_at": moment(row["updated_at"]),
-        "usage": {"credits": state.credits(row, now)} if usage else None,
+        "usage": {"credits": state.settled_credits(row, now)} if usage else None,
         "user_metadata": orjson.loads(metadata) if metadata is not None else None,
     }
 

@@ -61,7 +61,7 @@ class LlamaCloud:
             self._admit()
             return await handler(request)
 
-        return route(self._simulator, self, method, path, name, admitted)
+        return route(self._simulator, self, method, path, name=name, handler=admitted)
 
     def _admit(self) -> None:
         quotas = self._simulator.settings.current.quotas

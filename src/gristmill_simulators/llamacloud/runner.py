@@ -50,7 +50,7 @@ class Runner:
             job_id = await self._queue.get()
             try:
                 await self._run(job_id)
-            except Exception:
+            except Exception:  # noqa: BLE001 — logged; the worker lives on
                 _log.exception("job %s failed in the simulator", job_id)
             finally:
                 self.busy -= 1

@@ -59,7 +59,7 @@ def visible_status(job: sqlite3.Row, now: float) -> str:
     return "RUNNING"
 
 
-def credits(job: sqlite3.Row, now: float) -> float | None:
+def settled_credits(job: sqlite3.Row, now: float) -> float | None:
     """What billing has settled for the job, null before."""
     if visible_status(job, now) != "COMPLETED":
         return None

@@ -77,7 +77,7 @@ class OpenAI:
                 response = error.response()
             return self._stamped(response, call.request_id)
 
-        return route(self._simulator, self, method, path, name, identified)
+        return route(self._simulator, self, method, path, name=name, handler=identified)
 
     @staticmethod
     def _stamped(response: Response, request_id: str) -> Response:

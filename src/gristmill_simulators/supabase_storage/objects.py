@@ -91,15 +91,18 @@ class Objects:
 
     async def copy(self, request: Request) -> Response:
         source, target = await self._from_to(request, errors.denied)
-        row = {**dict(source), **target, "id": str(uuid.uuid4()), "version": str(uuid.uuid4())}
+        row: dict[str, Any] = {**dict(source), **target}
+        row |= {"id": str(uuid.uuid4()), "version": str(uuid.uuid4())}
         row["created_at"] = row["updated_at"] = self._simulator.clock()
         replace = request.headers.get("x-upsert") == "true"
         await asyncio.to_thread(self._copy_bytes, source["version"], row["version"])
         try:
-            await self._database.write(lambda connection: _place(connection, row, replace=replace))
+            old = await self._database.write(lambda c: _place(c, row, replace=replace))
         except errors.StorageError:
             self._folders.remove(row["version"])
             raise
+        if old is not None:
+            self._folders.remove(old["version"])
         stored = state.find_object(self._database, row["bucket_id"], row["name"])
         if stored is None:
             raise errors.no_object()
@@ -184,11 +187,14 @@ class Objects:
         return request.path_params["bucket"], request.path_params["key"]
 
 
-def _place(connection: sqlite3.Connection, row: dict[str, Any], *, replace: bool) -> None:
+def _place(
+    connection: sqlite3.Connection, row: dict[str, Any], *, replace: bool
+) -> sqlite3.Row | None:
     old = state.find_object(connection, row["bucket_id"], row["name"])
     if old is not None and not replace:
         raise errors.duplicate("KeyAlreadyExists")
     state.put_object(connection, row)
+    return old
 
 
 def _info(row: sqlite3.Row) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class SupabaseStorage:
         ]
 
     def _route(self, method: str, path: str, name: str, handler: Handler) -> BaseRoute:
-        return route(self._simulator, self, method, path, name, handler)
+        return route(self._simulator, self, method, path, name=name, handler=handler)
 
     async def _health(self, request: Request) -> Response:
         caller(request, self._simulator.clock())

@@ -3,7 +3,7 @@
 import zipfile
 from pathlib import Path
 from typing import NoReturn
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from gristmill_simulators.llamacloud.readers.document import Unreadable
 
@@ -30,15 +30,15 @@ class Archive:
     def names(self) -> set[str]:
         return self._names
 
-    def xml(self, name: str) -> ElementTree.Element | None:
+    def xml(self, name: str) -> ET.Element | None:
         """The root of a part; None when there is no such part."""
         if name not in self._names:
             return None
-        parser = ElementTree.XMLParser(target=_NoDoctype())  # noqa: S314 — see _NoDoctype
+        parser = ET.XMLParser(target=_NoDoctype())  # noqa: S314 — see _NoDoctype
         try:
             parser.feed(self._bytes(name))
-            root: ElementTree.Element = parser.close()
-        except ElementTree.ParseError:
+            root: ET.Element = parser.close()
+        except ET.ParseError:
             raise Unreadable("PDF_IS_BROKEN", f"{name} is no well-formed XML") from None
         return root
 
@@ -56,7 +56,7 @@ class Archive:
         return data
 
 
-class _NoDoctype(ElementTree.TreeBuilder):
+class _NoDoctype(ET.TreeBuilder):
     # no entity can be declared without a document type; Office files have none
     def doctype(self, _name: str, _pubid: str | None, _system: str | None) -> None:
         raise Unreadable("PDF_IS_BROKEN", "the XML declares a document type")

@@ -9,9 +9,11 @@ from gristmill_simulators.llamacloud.readers.document import Page, pages, pagina
 
 _SILENT = {"head", "script", "style", "template", "noscript", "svg"}
 _HEADINGS = {f"h{level}": "#" * level + " " for level in range(1, 7)}
-_BLOCKS = frozenset(
-    ["address", "article", "aside", "blockquote", "body", "br", "dd", "div", "dl", "dt", "figcaption", "footer", "form", "header", "hr", "html", "li", "main", "nav", "ol", "p", "pre", "section", "ul"]
-)
+_BLOCK_TAGS = """
+    address article aside blockquote body br dd div dl dt figcaption footer form header hr html
+    li main nav ol p pre section ul
+"""
+_BLOCKS = frozenset(_BLOCK_TAGS.split())
 
 
 def read(path: Path, wanted: Wanted) -> list[Page]:
