@@ -25,6 +25,22 @@ class Origin(StrEnum):
     LOCAL = "local"  # our own lossless reading of a text file; no vendor involved
 
 
+class ServiceMode(StrEnum):
+    """Which side of a service is asked."""
+
+    MOCK = "mock"  # the simulator
+    REAL = "real"  # the vendor
+    HYBRID = "hybrid"  # the vendor, and the simulator where nothing was accepted
+
+
+class ServiceMode(StrEnum):
+    """What a service is asked to be."""
+
+    MOCK = "mock"
+    REAL = "real"
+    HYBRID = "hybrid"
+
+
 class Status(StrEnum):
     """Health of a service."""
 
