@@ -131,7 +131,9 @@ def _pieces(
     while begin < len(text):
         end = begin + width
         window = text[begin:end].rstrip()  # a long blank tail alone takes the splitter seconds
-        pieces = [(begin + start, piece) for start, piece in splitter.chunk_indices(window)]
+        # By start: overlap with a blank run can give a piece, then a longer one beginning there.
+        found = dict(splitter.chunk_indices(window))
+        pieces = [(begin + start, piece) for start, piece in found.items()]
         whole = len(pieces) if end >= len(text) else _whole(pieces, headings)
         yield from pieces[:whole]
         begin = pieces[whole][0] if whole < len(pieces) else end

@@ -112,6 +112,11 @@ def test_chunks_are_exact_bounded_ordered_and_cover_the_text(pages, options):
     assert starts == sorted(set(starts))
 
 
+def test_overlap_into_a_blank_run_does_not_start_two_chunks_at_one_place():
+    chunks = one("\t" * 169 + "\r\ngrain\r\ngrain", max_tokens=16, overlap=2)
+    assert [(chunk.start, chunk.text) for chunk in chunks] == [(171, "grain\r\ngrain")]
+
+
 @settings(max_examples=150, deadline=None)
 @given(documents, options)
 def test_a_chunk_names_the_pages_its_text_is_on(pages, options):
