@@ -48,6 +48,7 @@ class Control:
                 "version": __version__,
                 "instance": self._simulator.instance,
                 "pid": os.getpid(),
+                "busy": self._vendors.busy(),
             },
             503 if stopping else 200,
         )
