@@ -1,0 +1,35 @@
+"""What stands between a caller and a vendor's adapter.
+
+Outermost first:
+
+1. `Observe` sees the whole call as the caller does, waits included.
+2. `Journal` stands next to the adapter: what is written is exactly what leaves, and nothing
+   billable leaves unwritten. A layer that repeats calls belongs above it, so that each attempt
+   has entries of its own.
+3. The adapter, which holds no policy.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from gristmill.contract import Origin, ServiceInterface
+from gristmill.database.engine import Database
+from gristmill.policies.journal import Journal
+from gristmill.policies.observe import Observe
+
+
+def stack(
+    adapter: ServiceInterface, *, database: Database, origin: Origin, endpoint: str
+) -> ServiceInterface:
+    """The adapter with every policy around it.
+
+    `origin` and `endpoint` say what is expected to answer its calls, and where.
+    """
+    layers: list[Callable[[ServiceInterface], ServiceInterface]] = [
+        partial(Observe, endpoint=endpoint),
+        partial(Journal, database=database, origin=origin, endpoint=endpoint),
+    ]
+    service = adapter
+    for layer in reversed(layers):
+        service = layer(service)
+    return service

@@ -1,0 +1,22 @@
+"""A policy around a service is a service: it passes everything on to `next`.
+
+A layer overrides only what it changes. It never swallows another layer's exception.
+"""
+
+from gristmill.contract import Operation, R, Result, ServiceHealth, ServiceInterface
+
+
+class Layer(ServiceInterface):
+    """Delegates everything to `next`."""
+
+    def __init__(self, next_: ServiceInterface) -> None:
+        self.next = next_
+
+    def is_available(self) -> bool:
+        return self.next.is_available()
+
+    async def get_health(self) -> ServiceHealth:
+        return await self.next.get_health()
+
+    async def execute(self, operation: Operation[R]) -> Result[R]:
+        return await self.next.execute(operation)
