@@ -1,1 +1,77 @@
-"""Documents into a search index, through paid APIs, without losing money or documents."""
+"""Documents into a search index, through paid APIs, without losing money or documents.
+
+    async with Gristmill() as mill:
+        await mill.ingest("paper.pdf")
+        answer = await mill.search("how are retries bounded?")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gristmill.contract import (
+        Operation,
+        Origin,
+        Result,
+        ServiceHealth,
+        ServiceInterface,
+        ServiceMode,
+    )
+    from gristmill.errors import GristmillError
+    from gristmill.library import Gristmill, IngestReport, Progress
+    from gristmill.pipeline.document import DocumentDetail, DocumentStatus, DocumentSummary
+    from gristmill.router import ServiceRouter
+    from gristmill.search.query import Answer, Hit
+    from gristmill.settings import Settings
+
+# Where each public name lives; it is imported when it is first used, so that the command line
+# does not load the whole library to print its help.
+_HOMES = {
+    "Answer": "search.query",
+    "DocumentDetail": "pipeline.document",
+    "DocumentStatus": "pipeline.document",
+    "DocumentSummary": "pipeline.document",
+    "Gristmill": "library",
+    "GristmillError": "errors",
+    "Hit": "search.query",
+    "IngestReport": "library",
+    "Operation": "contract",
+    "Origin": "contract",
+    "Progress": "library",
+    "Result": "contract",
+    "ServiceHealth": "contract",
+    "ServiceInterface": "contract",
+    "ServiceMode": "contract",
+    "ServiceRouter": "router",
+    "Settings": "settings",
+}
+
+__all__ = [
+    "Answer",
+    "DocumentDetail",
+    "DocumentStatus",
+    "DocumentSummary",
+    "Gristmill",
+    "GristmillError",
+    "Hit",
+    "IngestReport",
+    "Operation",
+    "Origin",
+    "Progress",
+    "Result",
+    "ServiceHealth",
+    "ServiceInterface",
+    "ServiceMode",
+    "ServiceRouter",
+    "Settings",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 — classes of every kind
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gristmill' has no attribute {name!r}")
+    return getattr(import_module(f"gristmill.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -33,14 +33,6 @@ class ServiceMode(StrEnum):
     HYBRID = "hybrid"  # the vendor, and the simulator where nothing was accepted
 
 
-class ServiceMode(StrEnum):
-    """What a service is asked to be."""
-
-    MOCK = "mock"
-    REAL = "real"
-    HYBRID = "hybrid"
-
-
 class Status(StrEnum):
     """Health of a service."""
 

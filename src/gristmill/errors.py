@@ -12,6 +12,7 @@
     │   └── InvalidResponse       an answer that breaks the vendor's own contract
     ├── RefusedError              we did not call
     │   ├── Misconfigured         a setting is missing or wrong
+    │   ├── NotYet                it is too early to call; try again after `retry_after`
     │   └── SimulatedAnswer       a simulator answered where only the real service may
     ├── DocumentError             this document cannot go on; others can
     │   ├── UnreadableSource      the file cannot be read or may not be taken in
@@ -115,6 +116,12 @@ class RefusedError(GristmillError):
 
 class Misconfigured(RefusedError):
     """A setting is missing or wrong."""
+
+
+class NotYet(RefusedError):
+    """It is too early to call; try again after `retry_after` seconds."""
+
+    retryable = True
 
 
 class SimulatedAnswer(RefusedError):

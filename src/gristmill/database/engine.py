@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import psycopg
+from pgvector.psycopg.halfvec import register_halfvec_info
 from psycopg.rows import dict_row
+from psycopg.types import TypeInfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from gristmill.errors import DatabaseUnavailable
@@ -18,6 +20,11 @@ from gristmill.errors import DatabaseUnavailable
 SEARCH_PATH: Final = "SET search_path TO gristmill, public, extensions"
 MAX_CONNECTIONS: Final = 8
 CONNECT_SECONDS: Final = 10.0
+OPTIONS: Final[dict[str, Any]] = {
+    "autocommit": True,
+    "row_factory": dict_row,
+    "application_name": "gristmill",
+}
 
 Row = dict[str, Any]
 Connection = psycopg.AsyncConnection[Row]
@@ -27,10 +34,12 @@ class Database:
     """A pool of at most `MAX_CONNECTIONS` connections (the design's bound for one process)."""
 
     def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._halfvec: TypeInfo | None = None
         self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             conninfo,
-            kwargs={"autocommit": True, "row_factory": dict_row, "application_name": "gristmill"},
-            configure=configure,
+            kwargs=OPTIONS,
+            configure=self.configure,
             check=AsyncConnectionPool.check_connection,
             min_size=1,
             max_size=MAX_CONNECTIONS,
@@ -52,6 +61,26 @@ class Database:
                 "The database does not answer.",
                 advice="Check DATABASE_URL, and that the server runs and lets this machine in.",
             ) from error
+
+    async def connect(self) -> Connection:
+        """A connection of its own, beside the pool, for what must outlive a statement.
+
+        Raises:
+            psycopg.OperationalError: none can be had.
+        """
+        connection = await psycopg.AsyncConnection.connect(
+            self._conninfo, connect_timeout=int(CONNECT_SECONDS), **OPTIONS
+        )
+        await self.configure(connection)
+        return connection
+
+    async def configure(self, connection: Connection) -> None:
+        """Points a new connection at our schema and teaches it pgvector's type."""
+        await connection.execute(SEARCH_PATH)
+        if self._halfvec is None:
+            self._halfvec = await TypeInfo.fetch(connection, "halfvec")
+        if self._halfvec is not None:
+            register_halfvec_info(connection, self._halfvec)
 
     async def close(self) -> None:
         await self.pool.close()
@@ -80,6 +109,3 @@ class Database:
         async with self.connection() as connection, connection.transaction():
             yield connection
 
-
-async def configure(connection: psycopg.AsyncConnection[Any]) -> None:
-    await connection.execute(SEARCH_PATH)

@@ -58,6 +58,9 @@ async def migrate(database: Database) -> None:
             for name in await _missing(connection, wanted):
                 await _apply(connection, name)
             await connection.execute(SEAL)
+        # Connections made before the extension was there do not know its type.
+        await database.configure(connection)
+        await database.pool.drain()
 
 
 def _wanted() -> list[str]:

@@ -49,7 +49,10 @@ CREATE TABLE parses (
     -- pages are ours.
     status text NOT NULL DEFAULT 'new' CHECK (status IN
         ('new', 'uploaded', 'submitting', 'submitted', 'completed', 'failed', 'stored')),
+    -- Found again by this after a submit whose answer was lost.
     tag text NOT NULL UNIQUE,
+    -- The document whose runner does the talking; the others wait for its result.
+    driver text,
     file_id text,
     job_id text,
     submitting_since timestamptz,
@@ -64,6 +67,8 @@ CREATE TABLE parses (
 CREATE INDEX parses_submitted ON parses (endpoint) WHERE status = 'submitted';
 CREATE INDEX parses_unsettled ON parses (endpoint)
     WHERE job_id IS NOT NULL AND status = 'stored' AND (credits IS NULL OR NOT vendor_cleaned);
+
+CREATE INDEX parses_driver ON parses (driver);
 
 CREATE TABLE pages (
     parse_id bigint NOT NULL REFERENCES parses ON DELETE CASCADE,
@@ -110,7 +115,7 @@ CREATE TABLE versions (
     size bigint NOT NULL,
     pages integer,
     -- Where the bytes are until they are stored: a path on the machine named by `host`.
-    path text NOT NULL,
+    path bytea NOT NULL,
     host text NOT NULL,
     object_id bigint REFERENCES objects,
     parse_id bigint REFERENCES parses,
@@ -221,3 +226,56 @@ SELECT
     (array_agg(nano_dollars ORDER BY id DESC))[1] AS nano_dollars
 FROM journal
 GROUP BY call_id;
+
+-- Queues the next look at a document, or brings a queued one forward; never puts one off.
+CREATE FUNCTION wake(document text, queue text, at timestamptz DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE procrastinate_jobs
+    SET scheduled_at = least(scheduled_at, coalesce(at, clock_timestamp())), queue_name = queue
+    WHERE queueing_lock = document AND status = 'todo';
+    IF FOUND THEN
+        PERFORM pg_notify('procrastinate_any_queue_v1', '{"type": "job_inserted", "job_id": 0}');
+        PERFORM pg_notify('procrastinate_queue_v1#' || queue,
+            '{"type": "job_inserted", "job_id": 0}');
+        RETURN;
+    END IF;
+    PERFORM procrastinate_defer_jobs_v1(ARRAY[ROW(
+        queue, 'advance', 0, document, document,
+        jsonb_build_object('document_id', document), at
+    )::procrastinate_job_to_defer_v1]);
+EXCEPTION WHEN unique_violation THEN
+    NULL; -- another session queued the same look at this moment
+END $$;
+
+-- Puts back what dead workers held. A worker holds an advisory lock on its number for as long as
+-- its process lives, so a death is seen at once; the heartbeat is for a machine that fell silent.
+CREATE FUNCTION recover_jobs(lock_class integer, silent interval) RETURNS integer
+LANGUAGE plpgsql AS $$
+DECLARE
+    job record;
+    recovered integer := 0;
+BEGIN
+    FOR job IN
+        SELECT j.id, j.queueing_lock FROM procrastinate_jobs j
+        LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
+        WHERE j.status = 'doing' AND (
+            w.id IS NULL
+            OR w.last_heartbeat < clock_timestamp() - silent
+            OR (w.last_heartbeat < clock_timestamp() - interval '2 seconds' AND NOT EXISTS (
+                SELECT FROM pg_locks l
+                WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+                    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                    AND l.classid = lock_class::oid AND l.objid = (w.id % 2147483647)::oid)))
+        FOR UPDATE OF j SKIP LOCKED
+    LOOP
+        IF EXISTS (SELECT FROM procrastinate_jobs o
+                   WHERE o.queueing_lock = job.queueing_lock AND o.status = 'todo') THEN
+            PERFORM procrastinate_finish_job_v1(job.id, 'failed', true);
+        ELSE
+            PERFORM procrastinate_retry_job_v2(job.id, clock_timestamp(), NULL, NULL, NULL);
+        END IF;
+        recovered := recovered + 1;
+    END LOOP;
+    RETURN recovered;
+END $$;

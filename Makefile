@@ -1,0 +1,69 @@
+# Few verbs. Each makes the virtual environment it needs and nothing outside this folder.
+# PYTHON chooses the interpreter: make test PYTHON=python3.13
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Commands of the demo keep their data here, away from a home in use.
+DEMO_HOME ?= $(CURDIR)/.gristmill/demo
+QUESTION ?= how are retries bounded?
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench chaos live clean lock
+
+help:  ## What can be done
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /	/' | expand -t 10
+
+demo: $(VENV)/.installed  ## Install, ingest the sample documents, ask them a question
+	@GRISTMILL_HOME=$(DEMO_HOME) $(BIN)/gristmill ingest samples --collection samples
+	@echo
+	@GRISTMILL_HOME=$(DEMO_HOME) $(BIN)/gristmill search "$(QUESTION)" --collection samples --limit 3
+	@echo
+	@GRISTMILL_HOME=$(DEMO_HOME) $(BIN)/gristmill costs
+
+test: check  ## Lint, types, import rules, and every test (under 5 minutes)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered --skip-empty
+
+check: $(VENV)/.developed  ## Lint, types and import rules only
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.developed  ## Measure; prints ratios against a baseline of the same run
+	$(BIN)/python -m benchmarks
+
+chaos: $(VENV)/.developed  ## Random kill -9 and outages, with the calls counted (minutes)
+	$(BIN)/pytest tests/chaos -m slow --timeout 1200
+
+live: $(VENV)/.developed  ## The conformance tests against the real vendors, with your keys
+	GRISTMILL_LIVE=1 $(BIN)/pytest tests/conformance
+
+clean:  ## Remove everything that make has made
+	rm -rf $(VENV) .gristmill .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+lock: $(VENV)/.developed  ## Write the lock files anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --quiet --no-annotate \
+		--no-header --upgrade pyproject.toml -o requirements/run.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --quiet --no-annotate \
+		--no-header --upgrade pyproject.toml --group dev -o requirements/dev.lock
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Gristmill needs Python 3.11 or newer; set PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python requirements/run.lock pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements/run.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+$(VENV)/.developed: $(VENV)/.installed requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements/dev.lock
+	@touch $@

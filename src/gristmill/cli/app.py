@@ -1,0 +1,162 @@
+"""The commands, in the order in which a person meets them.
+
+Nothing heavy is imported here: each command loads what it needs when it runs, so that `--help`
+costs no more than the parser of the arguments.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gristmill.cli import configuration
+from gristmill.cli.run import run, version
+
+app = typer.Typer(
+    name="gristmill",
+    help="Put documents into a search index through paid APIs, without losing money or documents.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Begin with:  gristmill ingest paper.pdf  and then  gristmill search 'a question'",
+)
+app.add_typer(configuration.app, name="config")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
+Collection = Annotated[
+    str | None, typer.Option("--collection", "-c", help="The collection; see GRISTMILL_COLLECTION.")
+]
+DocumentId = Annotated[
+    str, typer.Argument(metavar="ID", help="A document's id, or the beginning of it.")
+]
+
+
+@app.callback()
+def common(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options that stand before the command."""
+    del version
+
+
+@app.command(epilog="Example:  gristmill ingest paper.pdf notes.md docs/ --collection research")
+def ingest(
+    sources: Annotated[
+        list[Path], typer.Argument(help="Files, and folders with all that is below them.")
+    ],
+    collection: Collection = None,
+    json: Json = False,
+) -> None:
+    """Take documents in, until searches find them.
+
+    The exit code is 0 only if every document is ready. Unchanged documents cost nothing.
+    """
+    from gristmill.cli.ingest import ingest
+
+    run(ingest(sources, collection, as_json=json), as_json=json)
+
+
+@app.command(epilog="Example:  gristmill search 'how are retries bounded?' --collection research")
+def search(
+    question: Annotated[str, typer.Argument(help="A question, or just words.")],
+    collection: Collection = None,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, max=100, help="How many passages.")
+    ] = 5,
+    json: Json = False,
+) -> None:
+    """Find passages that answer a question."""
+    from gristmill.cli.search import search
+
+    run(search(question, collection, limit, as_json=json), as_json=json)
+
+
+@app.command(epilog="Example:  gristmill documents --collection research --status failed")
+def documents(
+    collection: Collection = None,
+    status: Annotated[
+        str | None, typer.Option("--status", "-s", help="Only these, e.g. ready, parked, failed.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, at most.")] = 1000,
+    json: Json = False,
+) -> None:
+    """List documents, and where each stands."""
+    from gristmill.cli.documents import documents
+
+    run(documents(collection, status, limit, as_json=json), as_json=json)
+
+
+@app.command(epilog="Example:  gristmill show doc-7k2m")
+def show(document: DocumentId, json: Json = False) -> None:
+    """Tell everything about one document: what happened, what it cost, what it waits for."""
+    from gristmill.cli.documents import show
+
+    run(show(document, as_json=json), as_json=json)
+
+
+@app.command(epilog="Example:  gristmill resume --failed")
+def resume(
+    *,
+    failed: Annotated[bool, typer.Option("--failed", help="Try ended documents again too.")] = False,
+    json: Json = False,
+) -> None:
+    """Go on with everything that is unfinished, after a stop, a crash or an outage."""
+    from gristmill.cli.ingest import resume
+
+    run(resume(failed=failed, as_json=json), as_json=json)
+
+
+@app.command(epilog="Example:  gristmill delete doc-7k2m --yes")
+def delete(
+    document: DocumentId,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Remove a document, its passages and its stored file."""
+    from gristmill.cli.documents import delete
+
+    run(delete(document, yes=yes, as_json=json), as_json=json)
+
+
+@app.command(epilog="Example:  gristmill costs --by document")
+def costs(
+    by: Annotated[
+        str, typer.Option("--by", help="service, day, collection or document.")
+    ] = "service",
+    json: Json = False,
+) -> None:
+    """Tell what was spent, and on what."""
+    from gristmill.cli.costs import costs
+
+    run(costs(by, as_json=json), as_json=json)
+
+
+@app.command(epilog="Example:  gristmill doctor")
+def doctor(json: Json = False) -> None:
+    """Check this installation: settings, database, simulators or services, files."""
+    from gristmill.cli.doctor import doctor
+
+    run(doctor(as_json=json), as_json=json)
+
+
+@app.command(epilog='Example:  eval "$(gristmill simulate --port 9000 --print-env)"')
+def simulate(
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="On 127.0.0.1.")] = 9000,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Keep its state here; default: a temporary folder.")
+    ] = None,
+    *,
+    print_env: Annotated[
+        bool, typer.Option("--print-env", help="Print the variables for a client, and end.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Run the simulators of the three vendors on one port, for anybody's client."""
+    from gristmill.cli.simulate import simulate
+
+    simulate(port, data, print_env=print_env, as_json=json)

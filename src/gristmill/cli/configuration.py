@@ -1,0 +1,58 @@
+"""`config check` and `config show`."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Look at the settings and where each comes from.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
+
+
+@app.command(epilog="Example:  GRISTMILL_MODE=real gristmill config check")
+def check(json: Json = False) -> None:
+    """Check every setting, and tell every problem at once."""
+    from gristmill.cli.present import console, escape, print_json
+    from gristmill.settings import InvalidSettings, load_settings
+
+    try:
+        load_settings()
+    except InvalidSettings as error:
+        if json:
+            print_json({"problems": error.problems})
+        else:
+            for problem in error.problems:
+                console.print(f"[red]{escape(problem.setting)}[/]  {escape(problem.wrong)}")
+                console.print(f"    right:   {escape(problem.right)}")
+                console.print(f"    example: {escape(problem.example)}\n")
+        sys.exit(1)
+    if json:
+        print_json({"problems": []})
+    else:
+        console.print("The settings are sound.")
+
+
+@app.command(epilog="Example:  gristmill config show")
+def show(json: Json = False) -> None:
+    """Show every setting, its value, and where that comes from. Secrets are never shown."""
+    from rich.table import Table
+
+    from gristmill.cli.present import console, escape, print_json, tell_error
+    from gristmill.errors import GristmillError
+    from gristmill.settings import load_settings
+
+    try:
+        rows = load_settings().describe()
+    except GristmillError as error:
+        tell_error(error, as_json=json)
+        sys.exit(1)
+    if json:
+        print_json(rows)
+        return
+    table = Table(box=None, header_style="dim", padding=(0, 1))
+    for name in ("setting", "value", "from", "meaning"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(row.name, escape(row.value), row.source, f"[dim]{escape(row.meaning)}[/]")
+    console.print(table)

@@ -1,0 +1,94 @@
+"""How values look in a terminal and as JSON."""
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.console import Console
+
+from gristmill.costs.report import dollars
+from gristmill.errors import GristmillError
+from gristmill.pipeline.document import DocumentStatus, DocumentSummary
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+STYLES: Mapping[DocumentStatus, str] = {
+    DocumentStatus.READY: "green",
+    DocumentStatus.READY_INCOMPLETE: "yellow",
+    DocumentStatus.PARKED: "yellow",
+    DocumentStatus.FAILED: "red",
+    DocumentStatus.QUARANTINED: "red",
+}
+
+
+def print_json(value: Any) -> None:  # noqa: ANN401 — anything made of values
+    """One JSON document on standard output; money as nano-dollars, times as ISO 8601 UTC."""
+    text = orjson.dumps(plain(value), option=orjson.OPT_INDENT_2)
+    console.file.write(text.decode() + "\n")
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 — the same
+    """Dataclasses, enums, times and paths as what JSON knows."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = dataclasses.fields(value)
+        return {field.name: plain(getattr(value, field.name)) for field in fields}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return str(value) if isinstance(value, Path) else value
+
+
+def tell_error(error: GristmillError, *, as_json: bool) -> None:
+    """An error as a sentence with what to do about it, or as JSON on standard output."""
+    if as_json:
+        facts = {"kind": error.kind, "message": str(error), "advice": error.advice}
+        print_json({"error": facts | {"retryable": error.retryable}})
+        return
+    errors.print(f"[red]Error:[/] {escape(str(error))}", soft_wrap=True)
+    if error.advice:
+        errors.print(f"[dim]What to do:[/] {escape(error.advice)}", soft_wrap=True)
+
+
+def escape(text: str) -> str:
+    """Text from outside, harmless to the terminal: no markup, no control characters."""
+    visible = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return visible.replace("[", r"\[")
+
+
+def status_of(document: DocumentSummary) -> str:
+    """The status in its colour."""
+    style = STYLES.get(document.status, "cyan")
+    return f"[{style}]{document.status.value.replace('_', ' ')}[/]"
+
+
+def money(nano_dollars: int) -> str:
+    return dollars(nano_dollars)
+
+
+def ago(moment: datetime) -> str:
+    """A time as people say it: 12 s ago, in 5 min."""
+    seconds = (datetime.now(UTC) - moment).total_seconds()
+    size = abs(seconds)
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if size >= length:
+            return _phrase(f"{size / length:.0f} {unit}", seconds)
+    return _phrase(f"{size:.0f} s", seconds)
+
+
+def _phrase(span: str, seconds: float) -> str:
+    return f"{span} ago" if seconds >= 0 else f"in {span}"
+
+
+def short(source: str, width: int) -> str:
+    """A source's end, which tells more than its beginning."""
+    return source if len(source) <= width else "…" + source[-(width - 1) :]

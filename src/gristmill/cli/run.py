@@ -1,0 +1,42 @@
+"""Runs a command: its event loop, its errors and its end."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from importlib.metadata import version as installed_version
+from typing import Any
+
+import typer
+
+INTERRUPTED = 130  # what shells expect after Ctrl-C
+
+
+def version(value: bool) -> None:
+    """Prints the version and ends, if asked."""
+    if value:
+        typer.echo(f"gristmill {installed_version('gristmill')}")
+        raise typer.Exit
+
+
+def run(command: Coroutine[Any, Any, int], *, as_json: bool) -> None:
+    """Runs a command to its end, and exits with its code.
+
+    An error is told in a sentence with what to do, or as one JSON document; Ctrl-C ends cleanly.
+    """
+    from gristmill.cli.present import tell_error
+    from gristmill.errors import GristmillError
+    from gristmill.telemetry.logging import configure
+
+    configure()
+    try:
+        code = asyncio.run(command)
+    except GristmillError as error:
+        tell_error(error, as_json=as_json)
+        code = 1
+    except ValueError as error:
+        typer.echo(f"Error: {error}", err=True)
+        code = 2
+    except KeyboardInterrupt:
+        typer.echo("\nStopped. Nothing is lost: gristmill resume goes on.", err=True)
+        code = INTERRUPTED
+    sys.exit(code)

@@ -1,0 +1,301 @@
+"""The library's face: what the command line and the service do, as methods.
+
+    async with Gristmill() as mill:
+        await mill.ingest("paper.pdf")
+        answer = await mill.search("how are retries bounded?")
+
+It runs inside any event loop, also another application's.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from gristmill.contract import ServiceHealth
+from gristmill.costs.report import CostReport, Grouping, report
+from gristmill.errors import GristmillError
+from gristmill.pipeline import catalogue, intake
+from gristmill.pipeline.document import (
+    DocumentDetail,
+    DocumentStatus,
+    DocumentSummary,
+    IngestEntry,
+)
+from gristmill.pipeline.inspection import hash_file
+from gristmill.search.query import Answer
+from gristmill.settings import Settings, load_settings
+from gristmill.system import System
+
+BATCH: Final = 32  # sources registered together
+LOOK_SECONDS: Final = 0.2
+# A document that waits longer than this is left to a later run.
+PATIENCE_SECONDS: Final = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where everything that was asked for stands; `elapsed` is in seconds.
+
+    `expected` is the number of sources, `entries` tells of those that have been looked at.
+    """
+
+    entries: tuple[IngestEntry, ...]
+    documents: tuple[DocumentSummary, ...]
+    expected: int
+    elapsed: float
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What became of every source, and where every document stands; `elapsed` in seconds."""
+
+    entries: tuple[IngestEntry, ...]
+    documents: tuple[DocumentSummary, ...]
+    elapsed: float
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every source was taken in and every document is published in full."""
+        refused = any(entry.outcome == "refused" for entry in self.entries)
+        return not refused and all(d.status is DocumentStatus.READY for d in self.documents)
+
+
+OnProgress = Callable[[Progress], None]
+
+
+class Gristmill:
+    """Opens what the settings name; use it as an asynchronous context manager."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or load_settings()
+        self._system = System(self.settings)
+
+    async def __aenter__(self) -> Self:
+        await self._system.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._system.__aexit__(kind, error, traceback)
+
+    async def ingest(
+        self,
+        *sources: str | Path,
+        collection: str | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> IngestReport:
+        """Takes files, and folders with all below them, to where searches find them.
+
+        Comes back when every document has ended or waits for longer than a minute and a half.
+        Other processes may do part of the work. A source that cannot be read is refused and told
+        in the report; the others go through.
+
+        Raises:
+            CollectionError: the collection holds vectors of another origin.
+            DatabaseUnavailable: the database cannot be reached.
+        """
+        watch = _Watch(self._system, on_progress)
+        worker = await self._system.worker()
+        async with worker.running():
+            await self._take_in(list(walk(sources)), collection, watch)
+            return await watch.until_over()
+
+    async def resume(
+        self, *, failed: bool = False, on_progress: OnProgress | None = None
+    ) -> IngestReport:
+        """Goes on with everything that is unfinished; `failed` gives ended documents a new try."""
+        watch = _Watch(self._system, on_progress)
+        ids = await intake.unfinished(self._system.database, failed=failed)
+        await intake.retry(self._system.database, ids, failed=failed)
+        found = await catalogue.summaries(self._system.database, ids=ids, limit=len(ids))
+        watch.expected = len(found)
+        watch.entries += [IngestEntry(d.source, "accepted", d.id) for d in found]
+        worker = await self._system.worker()
+        async with worker.running():
+            return await watch.until_over()
+
+    async def search(
+        self, question: str, *, collection: str | None = None, limit: int = 10
+    ) -> Answer:
+        """The `limit` best passages of one collection, or of all.
+
+        Raises:
+            CollectionError: there is no such collection.
+            ValueError: the question holds no word.
+        """
+        search = await self._system.search()
+        return await search.ask(question, collection=collection, limit=limit)
+
+    async def documents(
+        self,
+        *,
+        collection: str | None = None,
+        status: DocumentStatus | None = None,
+        limit: int = 1000,
+        offset: int = 0,
+    ) -> list[DocumentSummary]:
+        """Documents, oldest first."""
+        return await catalogue.summaries(
+            self._system.database,
+            collection=collection,
+            status=status,
+            limit=limit,
+            offset=offset,
+        )
+
+    async def show(self, document_id: str) -> DocumentDetail:
+        """Everything about one document, named by its id or an unambiguous beginning of it.
+
+        Raises:
+            NotFound: there is none, or more than one.
+        """
+        return await catalogue.detail(self._system.database, document_id)
+
+    async def delete(self, document_id: str) -> DocumentSummary:
+        """Removes a document, its passages and vectors, and its file if no other needs it.
+
+        Raises:
+            NotFound: there is none, or more than one.
+            ServiceError: the file could not be removed from storage; the document is gone.
+        """
+        from gristmill.services.supabase import RemoveObjects
+
+        summary = await catalogue.find(self._system.database, document_id)
+        deleted = await catalogue.delete(self._system.database, summary.id)
+        if deleted.objects:
+            router = await self._system.router()
+            for bucket, key in deleted.objects:
+                await router.execute(RemoveObjects(bucket=bucket, keys=(key,)))
+        return summary
+
+    async def costs(self, by: Grouping = "service") -> CostReport:
+        """What was spent, grouped by service, day, collection or document.
+
+        Raises:
+            ValueError: costs cannot be grouped like that.
+        """
+        return await report(self._system.database, by)
+
+    async def health(self) -> Mapping[str, ServiceHealth]:
+        """How each service does, asked of endpoints that cost nothing."""
+        return await (await self._system.router()).health_of()
+
+    async def database_version(self) -> str:
+        """The server behind it all, in a phrase."""
+        async with self._system.database.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT current_setting('server_version') AS server, extversion AS vector"
+                " FROM pg_extension WHERE extname = 'vector'"
+            )
+            row = await cursor.fetchone()
+        place = "embedded" if self.settings.database_url is None else "DATABASE_URL"
+        return f"Postgres {row['server']}, pgvector {row['vector']}, {place}" if row else place
+
+    async def _take_in(
+        self, paths: Sequence[Path], collection: str | None, watch: "_Watch"
+    ) -> None:
+        context = await self._system.context()
+        watch.expected = len(paths)
+        number = await intake.collection_id(
+            self._system.database,
+            collection or self.settings.collection,
+            context.options.embedding.origin,
+        )
+        for start in range(0, len(paths), BATCH):
+            await watch.look()
+            looked = [await self._look_at(path) for path in paths[start : start + BATCH]]
+            sources = [source for source in looked if isinstance(source, intake.Source)]
+            registered = await intake.register(
+                self._system.database, context.options, number, context.host, sources
+            )
+            outcomes = dict(zip((s.identity for s in sources), registered, strict=True))
+            watch.entries += [_entry(each, outcomes) for each in looked]
+
+    async def _look_at(self, path: Path) -> intake.Source | IngestEntry:
+        limit = self.settings.max_file_bytes
+        try:
+            content, size = await asyncio.to_thread(hash_file, path, max_bytes=limit)
+        except GristmillError as error:
+            return IngestEntry(str(path), "refused", error=str(error), advice=error.advice)
+        return intake.Source(printable(path), path, printable(Path(path.name)), content, size)
+
+
+class _Watch:
+    """Looks at the documents of one call until nothing more will happen to them soon."""
+
+    def __init__(self, system: System, on_progress: OnProgress | None) -> None:
+        self._system = system
+        self._on_progress = on_progress
+        self._started = time.monotonic()
+        self.expected = 0
+        self.entries: list[IngestEntry] = []
+
+    async def until_over(self) -> IngestReport:
+        while True:
+            documents = await self.look()
+            if all(_is_out_of_hands(document) for document in documents):
+                return IngestReport(tuple(self.entries), documents, self._elapsed())
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self) -> tuple[DocumentSummary, ...]:
+        ids = [entry.document_id for entry in self.entries if entry.document_id is not None]
+        found = await catalogue.summaries(self._system.database, ids=ids, limit=len(ids))
+        documents = tuple(found)
+        if self._on_progress is not None:
+            entries = tuple(self.entries)
+            self._on_progress(Progress(entries, documents, self.expected, self._elapsed()))
+        return documents
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._started
+
+
+def _is_out_of_hands(document: DocumentSummary) -> bool:
+    """Whether nothing more will happen to it while a person sits and waits."""
+    if document.status is not DocumentStatus.PARKED or document.next_try is None:
+        return document.has_ended
+    wait = document.next_try - datetime.now(UTC)
+    return wait.total_seconds() > PATIENCE_SECONDS
+
+
+def _entry(
+    looked: intake.Source | IngestEntry, registered: Mapping[str, tuple[str, intake.Outcome]]
+) -> IngestEntry:
+    if isinstance(looked, IngestEntry):
+        return looked
+    document_id, outcome = registered[looked.identity]
+    return IngestEntry(looked.identity, outcome, document_id)
+
+
+def walk(sources: Iterable[str | Path]) -> Iterator[Path]:
+    """The files that are meant, as absolute paths: each once, folders with all below them."""
+    seen = set()
+    for source in sources:
+        path = Path(source).expanduser().absolute()
+        for file in _below(path) if path.is_dir() else [path]:
+            if file not in seen:
+                seen.add(file)
+                yield file
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith("."):
+                yield Path(place, name)
+
+
+def printable(path: Path) -> str:
+    """The path as text that any database and terminal takes; odd bytes become escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

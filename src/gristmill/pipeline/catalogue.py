@@ -1,0 +1,175 @@
+"""The SQL of reading: lists of documents, one in detail, deletion."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gristmill.contract import Origin
+from gristmill.database.engine import Database, Row
+from gristmill.errors import NotFound
+from gristmill.pipeline.document import (
+    DocumentDetail,
+    DocumentStatus,
+    DocumentSummary,
+    Event,
+    IncompletePage,
+)
+
+# What a call costs is its newest entry: `actual` or `settled` replace what was expected.
+_SUMMARIES: Final = """
+WITH chosen AS (
+    SELECT d.*, c.name AS collection, c.origin
+    FROM documents d JOIN collections c ON c.id = d.collection_id
+    WHERE (%(ids)s::text[] IS NULL OR d.id = ANY (%(ids)s))
+      AND (%(prefix)s::text IS NULL OR d.id LIKE %(prefix)s || '%%')
+      AND (%(collection)s::text IS NULL OR c.name = %(collection)s)
+      AND (%(status)s::text IS NULL OR d.status = %(status)s)
+    ORDER BY d.created_at, d.id LIMIT %(limit)s OFFSET %(offset)s
+), passages AS (
+    SELECT version_id, count(*) AS chunks, count(vector) AS embedded
+    FROM chunks WHERE version_id IN (SELECT building_id FROM chosen) GROUP BY version_id
+), paid AS (
+    SELECT document_id, sum(nano_dollars)::bigint AS nano_dollars FROM (
+        SELECT DISTINCT ON (call_id) document_id, nano_dollars, entry
+        FROM journal WHERE document_id IN (SELECT id FROM chosen) ORDER BY call_id, id DESC
+    ) calls WHERE entry <> 'released' GROUP BY document_id
+)
+SELECT chosen.*, v.pages,
+       coalesce(passages.chunks, 0) AS chunks, coalesce(passages.embedded, 0) AS embedded,
+       coalesce(paid.nano_dollars, 0) AS nano_dollars
+FROM chosen
+LEFT JOIN versions v ON v.id = chosen.building_id
+LEFT JOIN passages ON passages.version_id = chosen.building_id
+LEFT JOIN paid ON paid.document_id = chosen.id
+ORDER BY chosen.created_at, chosen.id
+"""
+
+_DETAIL: Final = """
+SELECT v.name, v.kind, v.mime, v.size, v.sha256, v.published_at, v.incomplete,
+       p.endpoint AS parse_endpoint, p.origin AS parse_origin, p.tier, p.tier_version, p.job_id,
+       s.endpoint AS space_endpoint, s.model, s.dimensions, s.origin AS space_origin
+FROM documents d
+JOIN versions v ON v.id = d.building_id
+LEFT JOIN parses p ON p.id = v.parse_id
+LEFT JOIN spaces s ON s.id = v.space_id
+WHERE d.id = %s
+"""
+
+_ORPHANS: Final = """
+DELETE FROM objects o WHERE o.id = ANY (%s)
+AND NOT EXISTS (SELECT FROM versions v WHERE v.object_id = o.id)
+RETURNING bucket, key
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What a deletion leaves to be removed from object storage: (bucket, key) each."""
+
+    document_id: str
+    objects: tuple[tuple[str, str], ...]
+
+
+async def summaries(
+    database: Database,
+    *,
+    ids: Sequence[str] | None = None,
+    prefix: str | None = None,
+    collection: str | None = None,
+    status: DocumentStatus | None = None,
+    limit: int = 1000,
+    offset: int = 0,
+) -> list[DocumentSummary]:
+    """Documents, oldest first, with what they cost so far."""
+    arguments: dict[str, Any] = {
+        "ids": None if ids is None else list(ids),
+        "prefix": prefix,
+        "collection": collection,
+        "status": status,
+        "limit": limit,
+        "offset": offset,
+    }
+    async with database.connection() as connection:
+        cursor = await connection.execute(_SUMMARIES, arguments)
+        return [_summary(row) for row in await cursor.fetchall()]
+
+
+_FIELDS: Final = tuple(DocumentSummary.__dataclass_fields__)
+
+
+def _summary(row: Row) -> DocumentSummary:
+    values = {name: row[name] for name in _FIELDS}
+    values["origin"] = Origin(row["origin"])
+    values["status"] = DocumentStatus(row["status"])
+    values["stage"] = DocumentStatus(row["stage"])
+    return DocumentSummary(**values)
+
+
+async def find(database: Database, name: str) -> DocumentSummary:
+    """The one document with this id, or whose id begins so.
+
+    Raises:
+        NotFound: none does, or more than one.
+    """
+    found = await summaries(database, prefix=name, limit=2) if name else []
+    if len(found) == 1:
+        return found[0]
+    problem = "More than one document has an id beginning with" if found else "No document has id"
+    raise NotFound(f"{problem} {name!r}.", advice="gristmill documents lists them.")
+
+
+async def detail(database: Database, name: str) -> DocumentDetail:
+    """Everything about one document, named by its id or an unambiguous beginning of it.
+
+    Raises:
+        NotFound: there is none, or more than one.
+    """
+    summary = await find(database, name)
+    async with database.connection() as connection:
+        row = await (await connection.execute(_DETAIL, (summary.id,))).fetchone()
+        cursor = await connection.execute(
+            "SELECT at, status, detail FROM events WHERE document_id = %s ORDER BY id",
+            (summary.id,),
+        )
+        events = tuple(Event(**event) for event in await cursor.fetchall())
+    if row is None:
+        raise NotFound(f"{summary.id} was deleted at this moment.")
+    return _detail(summary, row, events)
+
+
+def _detail(summary: DocumentSummary, row: Row, events: tuple[Event, ...]) -> DocumentDetail:
+    space = {name: row[name] for name in ("model", "dimensions")}
+    space |= {"endpoint": row["space_endpoint"], "origin": row["space_origin"]}
+    return DocumentDetail(
+        summary=summary,
+        name=row["name"],
+        kind=row["kind"],
+        mime=row["mime"],
+        size=row["size"],
+        sha256=row["sha256"],
+        published_at=row["published_at"],
+        parser={
+            "endpoint": row["parse_endpoint"],
+            "origin": row["parse_origin"],
+            "tier": row["tier"],
+            "version": row["tier_version"],
+            "job": row["job_id"],
+        },
+        space=space if row["model"] is not None else None,
+        incomplete=tuple(IncompletePage(**page) for page in row["incomplete"]),
+        events=events,
+    )
+
+
+async def delete(database: Database, document_id: str) -> Deleted:
+    """Removes a document with all its versions; parses stay, they may be needed again."""
+    async with database.transaction() as connection:
+        cursor = await connection.execute(
+            "SELECT object_id FROM versions WHERE document_id = %s AND object_id IS NOT NULL",
+            (document_id,),
+        )
+        objects = [row["object_id"] for row in await cursor.fetchall()]
+        await connection.execute("DELETE FROM documents WHERE id = %s", (document_id,))
+        cursor = await connection.execute(_ORPHANS, (objects,))
+        orphans = tuple((row["bucket"], row["key"]) for row in await cursor.fetchall())
+    return Deleted(document_id, orphans)

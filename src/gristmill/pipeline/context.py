@@ -1,0 +1,116 @@
+"""What every stage works with."""
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import mkstemp
+
+from gristmill.contract import ServiceInterface
+from gristmill.database.engine import Database
+from gristmill.errors import UnreadableSource
+from gristmill.pipeline.children import ChildPool
+from gristmill.pipeline.document import PipelineOptions, StorageOptions, Version
+from gristmill.pipeline.inspection import hash_file
+from gristmill.services.supabase import DownloadObject
+
+Stamp = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the work on one document; durations in seconds, `file_bytes` in bytes."""
+
+    file_bytes: int
+    parse_deadline: float = 3600.0
+    adoption_wait: float = 2.0
+    attempts: int = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts a stage may use. `services` is the router, `host` names this machine's files."""
+
+    database: Database
+    services: ServiceInterface
+    children: ChildPool
+    options: PipelineOptions
+    limits: Limits
+    host: str
+    spool: Path
+    # Buckets known to exist, so that each is looked for once.
+    buckets: set[StorageOptions] = field(default_factory=set)
+    # Set when something may be ready for the poller before its next look.
+    poke: asyncio.Event = field(default_factory=asyncio.Event)
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    draw: random.Random = field(default_factory=random.SystemRandom)
+
+    @asynccontextmanager
+    async def material(self, version: Version, object_key: str | None) -> AsyncIterator[Path]:
+        """A path to the version's bytes, proven by their hash before and unchanged after.
+
+        Raises:
+            UnreadableSource: they changed or vanished before they were stored.
+        """
+        if proven := await self._prove(version):
+            yield version.path
+            if _stamp(version.path) != proven:
+                raise _changed(version)
+        elif object_key is not None:
+            async with self._downloaded(version, object_key) as path:
+                yield path
+        else:
+            raise _changed(version)
+
+    async def _prove(self, version: Version) -> Stamp | None:
+        """The file's stamp from before it was hashed, if this machine has just those bytes."""
+        if version.host != self.host:
+            return None
+        try:
+            stamp = _stamp(version.path)
+            content, _ = await asyncio.to_thread(
+                hash_file, version.path, max_bytes=self.limits.file_bytes
+            )
+        except (OSError, UnreadableSource):
+            return None
+        return stamp if content == version.sha256 else None
+
+    @asynccontextmanager
+    async def _downloaded(self, version: Version, key: str) -> AsyncIterator[Path]:
+        self.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, name = mkstemp(dir=self.spool, suffix=f".{version.kind}")
+        os.close(handle)
+        path = Path(name)
+        try:
+            bucket = self.options.storage.bucket
+            await self.services.execute(DownloadObject(bucket=bucket, key=key, to=path))
+            content, _ = await asyncio.to_thread(
+                hash_file, path, max_bytes=self.limits.file_bytes
+            )
+            if content != version.sha256:
+                raise UnreadableSource(
+                    f"The stored file of {version.name} is not the one that was taken in.",
+                    advice="Ingest it again from its source.",
+                )
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _changed(version: Version) -> UnreadableSource:
+    return UnreadableSource(
+        f"{version.path} changed or vanished after it was taken in, before it was stored.",
+        advice="Ingest it again; what was published before is still found.",
+    )

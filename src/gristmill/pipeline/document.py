@@ -1,0 +1,197 @@
+"""The values of the pipeline: what a document is, where it stands, what it is to become."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, Literal
+
+from gristmill.contract import Origin
+from gristmill.pipeline.chunking import ChunkingOptions
+
+
+class DocumentStatus(StrEnum):
+    """Where a document stands."""
+
+    UPLOADED = "uploaded"  # known here; its bytes are on one machine
+    STORED = "stored"  # its bytes are in object storage
+    PARSE_QUEUED = "parse_queued"  # to be handed to the parser
+    PARSING = "parsing"  # the parser has it; nothing waits for it here
+    PARSED = "parsed"  # its pages are ours
+    CHUNKED = "chunked"  # cut into passages, found by nothing yet
+    EMBEDDING = "embedding"  # some passages have their vector
+    READY = "ready"  # published: searches find it
+    READY_INCOMPLETE = "ready_incomplete"  # published, with pages that failed, came empty or cut
+    PARKED = "parked"  # waits for a time or for somebody; goes on by itself
+    FAILED = "failed"  # ended; says where, why and what to do
+    QUARANTINED = "quarantined"  # its file killed the process that read it
+
+
+PUBLISHED: Final = frozenset({DocumentStatus.READY, DocumentStatus.READY_INCOMPLETE})
+ENDED: Final = PUBLISHED | {DocumentStatus.FAILED, DocumentStatus.QUARANTINED}
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One content of a document. `path` is on `host`; `size` is in bytes."""
+
+    id: int
+    sha256: str
+    name: str
+    kind: str
+    mime: str
+    size: int
+    pages: int | None
+    path: Path
+    host: str
+    object_id: int | None
+    parse_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A document in the hands of one runner. Whoever holds the newest `claim` may write."""
+
+    document_id: str
+    claim: int
+    stage: DocumentStatus
+    attempts: int
+    collection: str
+    collection_id: int
+    version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class StorageOptions:
+    """Where users' files are kept."""
+
+    endpoint: str
+    origin: Origin
+    bucket: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParseOptions:
+    """How the vendor is to parse; `max_pages` is the most that may be parsed and paid."""
+
+    endpoint: str
+    origin: Origin
+    tier: str
+    tier_version: str
+    max_pages: int
+
+    def fingerprint(self, content: str) -> str:
+        """Names one parse: the same fingerprint is never paid twice."""
+        options = (self.endpoint, self.origin, self.tier, self.tier_version, str(self.max_pages))
+        return _digest("parse", content, *options)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingOptions:
+    """The embedding space, and how much goes into one request."""
+
+    endpoint: str
+    origin: Origin
+    model: str
+    dimensions: int
+    batch_inputs: int = 256
+    batch_tokens: int = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineOptions:
+    """What every document is to become."""
+
+    storage: StorageOptions
+    parse: ParseOptions
+    chunking: ChunkingOptions
+    embedding: EmbeddingOptions
+
+    def fingerprint(self, content: str) -> str:
+        """Names one way of making one content searchable; the same again is no work."""
+        space = self.embedding
+        return _digest(
+            self.parse.fingerprint(content),
+            self.chunking.fingerprint,
+            *(space.endpoint, space.origin, space.model, str(space.dimensions)),
+        )
+
+
+def _digest(*parts: str) -> str:
+    return sha256("\0".join(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class IncompletePage:
+    """A page that is missing from a published document, and why."""
+
+    page: int
+    problem: Literal["failed", "empty", "cut"]
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentSummary:
+    """A document as lists show it. Money is in nano-dollars."""
+
+    id: str
+    collection: str
+    origin: Origin
+    source: str
+    status: DocumentStatus
+    stage: DocumentStatus
+    pages: int | None
+    chunks: int
+    embedded: int
+    nano_dollars: int
+    attempts: int
+    next_try: datetime | None
+    error_kind: str | None
+    error: str | None
+    advice: str | None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will happen to it by itself."""
+        return self.status in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A step on the road of a document."""
+
+    at: datetime
+    status: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentDetail:
+    """Everything that `show` tells of one document. `size` is in bytes."""
+
+    summary: DocumentSummary
+    name: str
+    kind: str
+    mime: str
+    size: int
+    sha256: str
+    published_at: datetime | None
+    parser: Mapping[str, str | None]
+    space: Mapping[str, str | int] | None
+    incomplete: tuple[IncompletePage, ...]
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IngestEntry:
+    """What became of one source at the door. A refused one never became a document."""
+
+    source: str
+    outcome: Literal["unchanged", "accepted", "refused"]
+    document_id: str | None = None
+    error: str | None = None
+    advice: str | None = None

@@ -1,0 +1,210 @@
+"""The door: turns files into documents, and says of each what became of it.
+
+Identity is (collection, source). The same identity with the same bytes and the same options is no
+work at all; other bytes or options make a new version, built beside the published one.
+"""
+
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from gristmill.contract import Origin
+from gristmill.database.engine import Connection, Database, Row
+from gristmill.errors import CollectionError
+from gristmill.pipeline.document import PUBLISHED, DocumentStatus, PipelineOptions
+from gristmill.pipeline.store import ENDED_NAMES, QUEUE, host_queue
+
+ALPHABET: Final = "23456789abcdefghjkmnpqrstvwxyz"  # no look-alikes, no vowels but two
+
+_KNOWN: Final = """
+SELECT d.id, d.source, d.status, d.stage, v.sha256, v.fingerprint
+FROM documents d LEFT JOIN versions v ON v.id = d.building_id
+WHERE d.collection_id = %s AND d.source = ANY (%s)
+"""
+
+_ADD_DOCUMENT: Final = """
+INSERT INTO documents (id, collection_id, source, status, stage)
+VALUES (%(id)s, %(collection)s, %(source)s, 'uploaded', 'uploaded')
+ON CONFLICT (collection_id, source) DO UPDATE
+SET claim = documents.claim + 1, status = 'uploaded', stage = 'uploaded', attempts = 0,
+    next_try = NULL, error_kind = NULL, error = NULL, advice = NULL,
+    updated_at = clock_timestamp()
+RETURNING id
+"""
+
+_ADD_VERSION: Final = """
+WITH built AS (
+    INSERT INTO versions (document_id, sha256, fingerprint, name, kind, mime, size, path, host)
+    VALUES (%(id)s, %(sha256)s, %(fingerprint)s, %(name)s, '', '', %(size)s, %(path)s, %(host)s)
+    RETURNING id, document_id
+), moved AS (
+    UPDATE documents d SET building_id = built.id FROM built WHERE d.id = built.document_id
+    RETURNING d.id
+)
+INSERT INTO events (document_id, status, detail)
+SELECT %(id)s, 'uploaded', %(name)s FROM built
+"""
+
+# A failed parse is asked for anew; everything else goes on in the stage where it stopped.
+_RETRY: Final = """
+WITH again AS (
+    UPDATE documents SET
+        claim = claim + 1, attempts = 0, next_try = NULL, error_kind = NULL, error = NULL,
+        advice = NULL, updated_at = clock_timestamp(),
+        stage = CASE stage WHEN 'parsing' THEN 'parse_queued' ELSE stage END,
+        status = CASE stage WHEN 'parsing' THEN 'parse_queued' ELSE stage END
+    WHERE id = ANY (%(ids)s) AND status = ANY (%(statuses)s)
+    RETURNING id, stage, building_id
+)
+SELECT again.id,
+       wake(again.id, CASE again.stage WHEN 'uploaded' THEN 'host:' || v.host ELSE %(queue)s END)
+FROM again JOIN versions v ON v.id = again.building_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file at the door: its identity, its bytes' hash and size, and where they are."""
+
+    identity: str
+    path: Path
+    name: str
+    sha256: str
+    size: int
+
+
+Outcome = Literal["unchanged", "accepted"]
+
+
+async def collection_id(database: Database, name: str, origin: Origin) -> int:
+    """The collection, made at first use.
+
+    Raises:
+        CollectionError: it exists and holds vectors of another origin.
+    """
+    async with database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO collections (name, origin) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+            (name, origin),
+        )
+        cursor = await connection.execute(
+            "SELECT id, origin FROM collections WHERE name = %s", (name,)
+        )
+        row = await cursor.fetchone()
+    if row is None:
+        raise AssertionError("a collection vanished")
+    if row["origin"] != origin:
+        raise CollectionError(
+            f"The collection {name!r} holds {row['origin']} vectors; this mode makes {origin} ones.",
+            advice="Use another --collection, or the mode in which it was made.",
+        )
+    return int(row["id"])
+
+
+async def register(
+    database: Database,
+    options: PipelineOptions,
+    collection: int,
+    host: str,
+    sources: Sequence[Source],
+) -> list[tuple[str, Outcome]]:
+    """Registers sources, (document id, outcome) for each, in their order."""
+    known = await _known(database, collection, sources)
+    return [
+        await _register(database, options, collection, host, source, known.get(source.identity))
+        for source in sources
+    ]
+
+
+async def _known(
+    database: Database, collection: int, sources: Sequence[Source]
+) -> dict[str, Row]:
+    identities = [source.identity for source in sources]
+    async with database.connection() as connection:
+        cursor = await connection.execute(_KNOWN, (collection, identities))
+        return {row["source"]: row for row in await cursor.fetchall()}
+
+
+async def _register(
+    database: Database,
+    options: PipelineOptions,
+    collection: int,
+    host: str,
+    source: Source,
+    known: Row | None,
+) -> tuple[str, Outcome]:
+    fingerprint = options.fingerprint(source.sha256)
+    if known and (known["sha256"], known["fingerprint"]) == (source.sha256, fingerprint):
+        status = DocumentStatus(known["status"])
+        if status in PUBLISHED:
+            return known["id"], "unchanged"
+        if status not in (DocumentStatus.FAILED, DocumentStatus.QUARANTINED):
+            return await _go_on(database, host, source, known)
+    async with database.transaction() as connection:
+        return await _build(connection, collection, host, source, fingerprint), "accepted"
+
+
+async def _go_on(
+    database: Database, host: str, source: Source, known: Row
+) -> tuple[str, Outcome]:
+    """It is on its way already: brings its next look forward, from this file if need be."""
+    local = known["stage"] == DocumentStatus.UPLOADED
+    async with database.transaction() as connection:
+        if local:
+            await connection.execute(
+                "UPDATE versions v SET path = %s, host = %s FROM documents d"
+                " WHERE d.id = %s AND v.id = d.building_id",
+                (os.fsencode(source.path), host, known["id"]),
+            )
+        queue = host_queue(host) if local else QUEUE
+        await connection.execute("SELECT wake(%s, %s)", (known["id"], queue))
+    return known["id"], "accepted"
+
+
+async def _build(
+    connection: Connection, collection: int, host: str, source: Source, fingerprint: str
+) -> str:
+    arguments = {
+        "id": new_id(),
+        "collection": collection,
+        "source": source.identity,
+        "fingerprint": fingerprint,
+        "sha256": source.sha256,
+        "name": source.name,
+        "size": source.size,
+        "path": os.fsencode(source.path),
+        "host": host,
+    }
+    row = await (await connection.execute(_ADD_DOCUMENT, arguments)).fetchone()
+    if row is None:
+        raise AssertionError("an upsert gave no row")
+    arguments["id"] = row["id"]
+    await connection.execute(_ADD_VERSION, arguments)
+    await connection.execute("SELECT wake(%s, %s)", (row["id"], host_queue(host)))
+    return str(row["id"])
+
+
+async def retry(database: Database, ids: Sequence[str], *, failed: bool) -> list[str]:
+    """Lets parked documents, and failed ones if asked, go on now; gives those it let go."""
+    statuses = ["parked"] + (["failed", "quarantined"] if failed else [])
+    arguments = {"ids": list(ids), "statuses": statuses, "queue": QUEUE}
+    async with database.connection() as connection:
+        return [row["id"] for row in await (await connection.execute(_RETRY, arguments)).fetchall()]
+
+
+async def unfinished(database: Database, *, failed: bool) -> list[str]:
+    """Every document that has work left, oldest first; failed ones too if asked."""
+    ended = [name for name in ENDED_NAMES if not failed or name not in ("failed", "quarantined")]
+    async with database.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT id FROM documents WHERE status <> ALL (%s) ORDER BY created_at", (ended,)
+        )
+        return [row["id"] for row in await cursor.fetchall()]
+
+
+def new_id() -> str:
+    """A short name for a document: 10 characters out of 30, some 49 bits."""
+    return "doc-" + "".join(secrets.choice(ALPHABET) for _ in range(10))

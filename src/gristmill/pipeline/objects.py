@@ -1,0 +1,49 @@
+"""The SQL of stored objects: a user's file, kept once per content and place."""
+
+from gristmill.contract import Origin
+from gristmill.database.engine import Database
+from gristmill.pipeline.document import StorageOptions, Version
+
+
+def key_of(sha256: str, kind: str) -> str:
+    """The key of a content: legal for storage whatever the file was called."""
+    return f"files/{sha256[:2]}/{sha256}.{kind}"
+
+
+async def find_object(database: Database, storage: StorageOptions, sha256: str) -> int | None:
+    """The object that holds this content already, if any."""
+    async with database.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT id FROM objects WHERE endpoint = %s AND bucket = %s AND sha256 = %s LIMIT 1",
+            (storage.endpoint, storage.bucket, sha256),
+        )
+        row = await cursor.fetchone()
+    return None if row is None else int(row["id"])
+
+
+async def keep_object(
+    database: Database, storage: StorageOptions, version: Version, key: str, origin: Origin
+) -> int:
+    """Records an upload; the same upload twice is one object."""
+    async with database.connection() as connection:
+        cursor = await connection.execute(
+            "INSERT INTO objects (endpoint, bucket, key, sha256, size, origin)"
+            " VALUES (%s, %s, %s, %s, %s, %s)"
+            " ON CONFLICT (endpoint, bucket, key) DO UPDATE SET origin = excluded.origin"
+            " RETURNING id",
+            (storage.endpoint, storage.bucket, key, version.sha256, version.size, origin),
+        )
+        row = await cursor.fetchone()
+    if row is None:
+        raise AssertionError("an upsert gave no row")
+    return int(row["id"])
+
+
+async def object_key(database: Database, version: Version) -> str | None:
+    """Where the version's bytes are stored; None while they are not."""
+    async with database.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT key FROM objects WHERE id = %s", (version.object_id,)
+        )
+        row = await cursor.fetchone()
+    return None if row is None else row["key"]

@@ -1,0 +1,252 @@
+"""The SQL of parses: one row per (content, options), paid once and shared by all who need it.
+
+One document, the driver, does the talking; its claim fences what is written here too, since every
+change is made in a transaction that also moves that document.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+from uuid import uuid4
+
+from gristmill.contract import Origin
+from gristmill.database.engine import Connection, Database, Row
+from gristmill.pipeline.chunking import Page
+from gristmill.pipeline.document import ParseOptions, Work
+from gristmill.pipeline.store import ENDED_NAMES, QUEUE
+
+LOCAL: Final = "local"
+
+_FIND_OR_ADD: Final = """
+WITH added AS (
+    INSERT INTO parses (fingerprint, sha256, endpoint, origin, tier, tier_version, max_pages,
+                        tag, driver)
+    VALUES (%(fingerprint)s, %(sha256)s, %(endpoint)s, %(origin)s, %(tier)s, %(tier_version)s,
+            %(max_pages)s, %(tag)s, %(driver)s)
+    ON CONFLICT (fingerprint) DO NOTHING
+    RETURNING *
+)
+SELECT * FROM added UNION ALL SELECT * FROM parses WHERE fingerprint = %(fingerprint)s LIMIT 1
+"""
+
+_DRIVE: Final = """
+UPDATE parses p SET driver = %(document)s
+WHERE p.id = %(id)s AND p.status NOT IN ('submitted', 'completed', 'stored') AND (
+    p.driver IS NULL OR p.driver = %(document)s OR NOT EXISTS (
+        SELECT FROM documents d WHERE d.id = p.driver AND d.status <> ALL (%(ended)s)))
+RETURNING *
+"""
+
+_WAKE_WAITING: Final = """
+SELECT wake(d.id, %(queue)s)
+FROM documents d JOIN versions v ON v.id = d.building_id
+WHERE v.parse_id = ANY (%(parses)s) AND d.stage = 'parsing' AND d.status <> ALL (%(ended)s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Parse:
+    """A parse at a vendor, or of our own. `credits` is None until the bill is known."""
+
+    id: int
+    endpoint: str
+    origin: Origin
+    tier: str
+    tier_version: str
+    max_pages: int
+    status: str
+    tag: str
+    driver: str | None
+    file_id: str | None
+    job_id: str | None
+    submitting_since: datetime | None
+    submitted_at: datetime | None
+    error: str | None
+    credits: Decimal | None
+
+
+def _parse(row: Row) -> Parse:
+    return Parse(
+        origin=Origin(row["origin"]), **{name: row[name] for name in _COLUMNS if name != "origin"}
+    )
+
+
+_COLUMNS: Final = tuple(Parse.__dataclass_fields__)
+
+
+async def find_or_add(
+    connection: Connection, work: Work, fingerprint: str, options: ParseOptions
+) -> Parse:
+    """The parse of this fingerprint, made if nobody asked for it before."""
+    arguments = {
+        "fingerprint": fingerprint,
+        "sha256": work.version.sha256,
+        "endpoint": options.endpoint,
+        "origin": options.origin,
+        "tier": options.tier,
+        "tier_version": options.tier_version,
+        "max_pages": options.max_pages,
+        "tag": uuid4().hex,
+        "driver": work.document_id,
+    }
+    # A conflicting insert that commits in between is invisible to this statement: ask again.
+    for _ in range(3):
+        cursor = await connection.execute(_FIND_OR_ADD, arguments)
+        if row := await cursor.fetchone():
+            return _parse(row)
+    raise AssertionError("a parse row was inserted and deleted three times over")
+
+
+async def link(connection: Connection, work: Work, parse: Parse) -> None:
+    await connection.execute(
+        "UPDATE versions SET parse_id = %s WHERE id = %s", (parse.id, work.version.id)
+    )
+
+
+async def read(connection: Connection, parse_id: int) -> Parse:
+    cursor = await connection.execute("SELECT * FROM parses WHERE id = %s", (parse_id,))
+    row = await cursor.fetchone()
+    if row is None:
+        raise AssertionError(f"parse {parse_id} vanished under its document")
+    return _parse(row)
+
+
+async def drive(connection: Connection, work: Work) -> Parse | None:
+    """Makes this document the driver, unless another one at work is; None then."""
+    arguments = {
+        "id": work.version.parse_id,
+        "document": work.document_id,
+        "ended": ENDED_NAMES,
+    }
+    row = await (await connection.execute(_DRIVE, arguments)).fetchone()
+    return None if row is None else _parse(row)
+
+
+async def mark_uploaded(
+    connection: Connection, parse: Parse, file_id: str | None = None
+) -> Parse:
+    await connection.execute(
+        "UPDATE parses SET status = 'uploaded', file_id = coalesce(%s, file_id) WHERE id = %s",
+        (file_id, parse.id),
+    )
+    return await read(connection, parse.id)
+
+
+async def mark_submitting(connection: Connection, parse: Parse) -> None:
+    await connection.execute(
+        "UPDATE parses SET status = 'submitting', attempts = attempts + 1,"
+        " submitting_since = clock_timestamp() WHERE id = %s",
+        (parse.id,),
+    )
+
+
+async def mark_submitted(connection: Connection, parse: Parse, job_id: str) -> None:
+    await connection.execute(
+        "UPDATE parses SET status = 'submitted', job_id = %s, submitted_at = clock_timestamp()"
+        " WHERE id = %s",
+        (job_id, parse.id),
+    )
+
+
+async def mark_failed(connection: Connection, parse: Parse, error: str) -> None:
+    await connection.execute(
+        "UPDATE parses SET status = 'failed', error = %s WHERE id = %s", (error, parse.id)
+    )
+
+
+async def restart(connection: Connection, parse: Parse) -> Parse:
+    """Forgets a failed attempt; the next one is a new job under a new tag."""
+    await connection.execute(
+        "UPDATE parses SET status = 'new', tag = %s, file_id = NULL, job_id = NULL, error = NULL,"
+        " submitted_at = NULL, credits = NULL, vendor_cleaned = false WHERE id = %s",
+        (uuid4().hex, parse.id),
+    )
+    return await read(connection, parse.id)
+
+
+async def submitted(database: Database, endpoint: str, limit: int) -> dict[str, datetime]:
+    """The jobs out at the vendor, with the times of their submission, oldest first."""
+    async with database.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT job_id, submitted_at FROM parses"
+            " WHERE endpoint = %s AND status = 'submitted' ORDER BY submitted_at LIMIT %s",
+            (endpoint, limit),
+        )
+        return {row["job_id"]: row["submitted_at"] for row in await cursor.fetchall()}
+
+
+async def mark_ended(
+    connection: Connection, endpoint: str, ended: Iterable[tuple[str, str | None]]
+) -> None:
+    """Records what the vendor says is over, (job id, error or None), and wakes who waits."""
+    jobs = list(ended)
+    cursor = await connection.execute(
+        "UPDATE parses p SET status = CASE WHEN e.error IS NULL THEN 'completed' ELSE 'failed' END,"
+        " error = e.error FROM unnest(%s::text[], %s::text[]) AS e (job_id, error)"
+        " WHERE p.job_id = e.job_id AND p.endpoint = %s AND p.status = 'submitted' RETURNING p.id",
+        ([job for job, _ in jobs], [error for _, error in jobs], endpoint),
+    )
+    await wake_waiting(connection, [row["id"] for row in await cursor.fetchall()])
+
+
+async def wake_waiting(connection: Connection, parse_ids: Sequence[int]) -> None:
+    """Queues a look at every document that waits for one of these parses."""
+    arguments = {"parses": list(parse_ids), "queue": QUEUE, "ended": ENDED_NAMES}
+    await connection.execute(_WAKE_WAITING, arguments)
+
+
+async def save_pages(
+    connection: Connection,
+    parse: Parse,
+    pages: Sequence[tuple[int, str, str | None]],
+) -> None:
+    """Keeps the result, (number, markdown, error) each; this is what must never be lost."""
+    await connection.execute("DELETE FROM pages WHERE parse_id = %s", (parse.id,))
+    numbers, texts, errors = zip(*pages, strict=True) if pages else ((), (), ())
+    await connection.execute(
+        "INSERT INTO pages (parse_id, number, markdown, error)"
+        " SELECT %s, * FROM unnest(%s::int[], %s::text[], %s::text[])",
+        (parse.id, list(numbers), list(texts), list(errors)),
+    )
+    await connection.execute("UPDATE parses SET status = 'stored' WHERE id = %s", (parse.id,))
+
+
+async def load_pages(
+    connection: Connection, parse_id: int
+) -> tuple[list[Page], list[tuple[int, str]]]:
+    """The pages with their text, and (number, error) of those that failed."""
+    cursor = await connection.execute(
+        "SELECT number, markdown, error FROM pages WHERE parse_id = %s ORDER BY number",
+        (parse_id,),
+    )
+    rows = await cursor.fetchall()
+    pages = [Page(number=row["number"], markdown=row["markdown"]) for row in rows]
+    return pages, [(row["number"], row["error"]) for row in rows if row["error"] is not None]
+
+
+async def unsettled(database: Database, endpoint: str, limit: int) -> list[Parse]:
+    """Stored parses whose bill is not known yet, or whose files the vendor still has."""
+    async with database.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT * FROM parses WHERE endpoint = %s AND status = 'stored'"
+            " AND job_id IS NOT NULL AND (credits IS NULL OR NOT vendor_cleaned)"
+            " ORDER BY id LIMIT %s",
+            (endpoint, limit),
+        )
+        return [_parse(row) for row in await cursor.fetchall()]
+
+
+async def set_credits(database: Database, parse: Parse, credit: Decimal) -> None:
+    async with database.connection() as connection:
+        await connection.execute(
+            "UPDATE parses SET credits = %s WHERE id = %s AND credits IS NULL", (credit, parse.id)
+        )
+
+
+async def mark_cleaned(database: Database, parse: Parse) -> None:
+    async with database.connection() as connection:
+        await connection.execute(
+            "UPDATE parses SET vendor_cleaned = true WHERE id = %s", (parse.id,)
+        )

@@ -1,0 +1,178 @@
+"""The two stages in which a document is with the parser: handing it over, taking it back.
+
+Between them nothing waits. A parse is paid once: the intent to submit is committed before the
+request leaves, the job id before anything else happens with it, and after a crash in between the
+job is found by its tag at the vendor.
+"""
+
+from typing import Final
+
+from gristmill.errors import DocumentFailed, GristmillError, NotFound, NotYet
+from gristmill.pipeline import parses
+from gristmill.pipeline.context import Context
+from gristmill.pipeline.document import DocumentStatus as Status
+from gristmill.pipeline.document import Work
+from gristmill.pipeline.objects import object_key
+from gristmill.pipeline.parses import Parse
+from gristmill.pipeline.store import fence, step
+from gristmill.pipeline.tokens import clean
+from gristmill.services.llamaparse import (
+    FindParseJob,
+    GetParseResult,
+    ParseJob,
+    ParseResult,
+    SubmitParse,
+    UploadFile,
+)
+
+# Codes that the vendor's troubleshooting page names, with what a person can do.
+ADVICE: Final = {
+    "PDF_IS_PROTECTED": "Remove the password, then ingest the file again.",
+    "PDF_IS_BROKEN": "Open and save it with a PDF program, then ingest it again.",
+    "NO_DATA_FOUND_IN_FILE": "The parser found nothing in it; try another tier.",
+    "UNSUPPORTED_FILE_TYPE": "Convert it to PDF, then ingest that.",
+    "DOCUMENT_TOO_LARGE": "Split it into smaller files.",
+    "TOO_MANY_PAGES": "Split it into smaller files.",
+    "TIMEOUT": "Try again: gristmill resume --failed.",
+}
+
+
+async def submit_parse(context: Context, work: Work) -> Status | None:
+    """parse_queued -> parsing: uploads, submits, and keeps the job id before anything else."""
+    parse = await _take_wheel(context, work)
+    if parse is None:
+        return None
+    if parse.status == "new":
+        parse = await _hand_over(context, work, parse)
+    job = await _adopted(context, parse) if parse.status == "submitting" else None
+    if job is None:
+        job = await _submit(context, work, parse)
+    async with context.database.transaction() as connection:
+        await step(connection, work, Status.PARSING, job.id)
+        await parses.mark_submitted(connection, parse, job.id)
+    context.poke.set()
+    return None
+
+
+async def _take_wheel(context: Context, work: Work) -> Parse | None:
+    async with context.database.transaction() as connection:
+        await fence(connection, work)
+        parse = await parses.drive(connection, work)
+        if parse is None:
+            await step(connection, work, Status.PARSING, "another document has it parsed")
+            return None
+        if parse.status == "failed":
+            parse = await parses.restart(connection, parse)
+        return parse
+
+
+async def _hand_over(context: Context, work: Work, parse: Parse) -> Parse:
+    key = await object_key(context.database, work.version)
+    async with context.material(work.version, key) as path:
+        uploaded = await context.services.execute(
+            UploadFile(path=path, file_name=_vendor_name(work), external_id=parse.tag)
+        )
+    async with context.database.transaction() as connection:
+        await fence(connection, work)
+        return await parses.mark_uploaded(connection, parse, uploaded.value.id)
+
+
+def _vendor_name(work: Work) -> str:
+    """A neutral name: the parser needs the type, and nobody else's file names."""
+    return f"{work.version.sha256[:16]}.{work.version.kind}"
+
+
+async def _adopted(context: Context, parse: Parse) -> ParseJob | None:
+    """The job of a submit whose answer was lost, if the vendor has it."""
+    if parse.submitting_since is None:
+        return None
+    age = (context.now() - parse.submitting_since).total_seconds()
+    wait = context.limits.adoption_wait - age
+    if wait > 0:
+        raise NotYet("The parser may still be recording a submitted job.", retry_after=wait)
+    found = await context.services.execute(
+        FindParseJob(tag=parse.tag, since=parse.submitting_since)
+    )
+    return found.value[0] if found.value else None
+
+
+async def _submit(context: Context, work: Work, parse: Parse) -> ParseJob:
+    if parse.file_id is None:
+        raise AssertionError("a parse without a file cannot be submitted")
+    operation = SubmitParse(
+        file_id=parse.file_id,
+        tier=parse.tier,
+        version=parse.tier_version,
+        max_pages=min(work.version.pages or parse.max_pages, parse.max_pages),
+        tag=parse.tag,
+    )
+    async with context.database.transaction() as connection:
+        await fence(connection, work)
+        await parses.mark_submitting(connection, parse)
+    try:
+        return (await context.services.execute(operation)).value
+    except GristmillError as error:
+        if error.no_effect:  # nothing to look for: the next try may submit at once
+            async with context.database.transaction() as connection:
+                await fence(connection, work)
+                await parses.mark_uploaded(connection, parse)
+        raise
+
+
+async def collect(context: Context, work: Work) -> Status | None:
+    """parsing -> parsed: fetches the result once the vendor is done, and keeps it at once."""
+    if work.version.parse_id is None:
+        raise AssertionError("a document waits for a parse that it never asked for")
+    async with context.database.connection() as connection:
+        parse = await parses.read(connection, work.version.parse_id)
+    match parse.status:
+        case "stored":
+            async with context.database.transaction() as connection:
+                return await step(connection, work, Status.PARSED, "parsed")
+        case "completed":
+            return await _fetch(context, work, parse)
+        case "failed":
+            raise _failure(parse.error or "")
+        case "submitted":
+            return None
+        case _:
+            return await _take_over(context, work)
+
+
+async def _take_over(context: Context, work: Work) -> Status | None:
+    """Goes back to hand the file over itself, if the document that meant to has ended."""
+    async with context.database.transaction() as connection:
+        if await parses.drive(connection, work) is None:
+            return None
+        return await step(connection, work, Status.PARSE_QUEUED, "has it parsed itself")
+
+
+async def _fetch(context: Context, work: Work, parse: Parse) -> Status:
+    if parse.job_id is None:
+        raise AssertionError("a completed parse has a job")
+    try:
+        result = await context.services.execute(GetParseResult(job_id=parse.job_id, tier=parse.tier))
+    except NotFound as error:
+        async with context.database.transaction() as connection:
+            await fence(connection, work)
+            await parses.mark_failed(connection, parse, "the result expired at the vendor")
+        raise _failure("the result expired at the vendor") from error
+    await _keep(context, work, parse, result.value)
+    context.poke.set()
+    return Status.PARSED
+
+
+async def _keep(context: Context, work: Work, parse: Parse, result: ParseResult) -> None:
+    rows = [(page.number, clean(page.markdown), page.error) for page in result.pages]
+    async with context.database.transaction() as connection:
+        await step(connection, work, Status.PARSED, f"{len(rows)} pages")
+        await parses.save_pages(connection, parse, rows)
+        await parses.wake_waiting(connection, [parse.id])
+
+
+def _failure(reason: str) -> DocumentFailed:
+    advice = next((text for code, text in ADVICE.items() if code in reason), "")
+    return DocumentFailed(
+        f"The parser could not read it: {reason or 'no reason given'}.",
+        advice=advice or "See the parser's message; gristmill resume --failed tries again.",
+    )

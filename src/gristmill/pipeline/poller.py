@@ -1,0 +1,168 @@
+"""Asks the parser about all jobs at once, for every process together.
+
+One process at a time leads for an endpoint. It asks for the states of the jobs that are out, wakes
+the documents of those that are over, reads bills that come late, and removes from the vendor what
+is stored here.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from gristmill.contract import Operation, R
+from gristmill.costs.journal import settle
+from gristmill.costs.prices import credit_usage
+from gristmill.errors import DatabaseUnavailable, GristmillError, NotFound
+from gristmill.pipeline import parses
+from gristmill.pipeline.context import Context
+from gristmill.pipeline.parses import Parse
+from gristmill.pipeline.presence import POLLER, Presence
+from gristmill.services.llamaparse import (
+    CancelParse,
+    DeleteFile,
+    DeleteParse,
+    GetParseUsage,
+    ListParseJobs,
+    ParseJob,
+    ParseStatus,
+)
+from gristmill.telemetry.logging import get_logger
+
+log = get_logger(__name__)
+
+JOBS_PER_LOOK = 100
+SETTLED_PER_LOOK = 20
+# A bill that is still not there is asked for at ever longer intervals, up to this.
+BILL_SECONDS = 60.0
+
+
+class Poller:
+    """`seconds` is the pause between two questions; `idle_seconds` while nothing is out."""
+
+    def __init__(
+        self, context: Context, presence: Presence, *, seconds: float, idle_seconds: float = 1.0
+    ) -> None:
+        self._context = context
+        self._presence = presence
+        self._seconds = seconds
+        self._idle_seconds = idle_seconds
+        self._endpoint = context.options.parse.endpoint
+        self._bill_waits: dict[int, tuple[datetime, float]] = {}
+
+    async def run(self) -> None:
+        """Looks again and again until cancelled.
+
+        Raises:
+            psycopg.OperationalError: the connection that shows our presence is gone.
+            DatabaseUnavailable: the database is.
+        """
+        while True:
+            self._context.poke.clear()
+            pause = self._idle_seconds
+            if await self._presence.hold(POLLER, zlib.crc32(self._endpoint.encode())):
+                pause = self._seconds if await self.look() else self._idle_seconds
+            await self._rest(pause)
+
+    async def _rest(self, seconds: float) -> None:
+        """Pauses; work that has just come up shortens an idle pause, never the pace."""
+        await asyncio.sleep(min(seconds, self._seconds))
+        if seconds > self._seconds:
+            try:
+                async with asyncio.timeout(seconds - self._seconds):
+                    await self._context.poke.wait()
+            except TimeoutError:
+                pass
+
+    async def look(self) -> bool:
+        """One look at the jobs that are out and one at what is to settle; True while any is."""
+        database = self._context.database
+        out = await parses.submitted(database, self._endpoint, JOBS_PER_LOOK)
+        if out:
+            await self._ask(out)
+        waiting = await parses.unsettled(database, self._endpoint, SETTLED_PER_LOOK)
+        due = [parse for parse in waiting if self._is_due(parse)]
+        await asyncio.gather(*(self._settle(parse) for parse in due))
+        return bool(out or due)
+
+    async def _try(self, operation: Operation[R]) -> R | None:
+        """The answer, or None after an error: the next look asks again."""
+        try:
+            return (await self._context.services.execute(operation)).value
+        except DatabaseUnavailable:
+            raise
+        except GristmillError as error:
+            log.warning("poller.no_answer", operation=operation.name, error=error.kind)
+            return None
+
+    async def _ask(self, out: Mapping[str, datetime]) -> None:
+        jobs = await self._try(ListParseJobs(job_ids=tuple(out)))
+        if jobs is None:
+            return
+        ended = [(job.id, _error_of(job)) for job in jobs if job.status.is_final]
+        late = self._overdue(out, {job.id for job in jobs} - {job for job, _ in ended})
+        for job_id in late:
+            await self._try(CancelParse(job_id=job_id))
+        ended += [(job_id, "TIMEOUT: over our own deadline") for job_id in late]
+        if ended:
+            async with self._context.database.transaction() as connection:
+                await parses.mark_ended(connection, self._endpoint, ended)
+
+    def _overdue(self, out: Mapping[str, datetime], running: Iterable[str]) -> list[str]:
+        limit = self._context.now() - timedelta(seconds=self._context.limits.parse_deadline)
+        return [job_id for job_id in running if out[job_id] < limit]
+
+    async def _settle(self, parse: Parse) -> None:
+        if parse.credits is None and not await self._read_bill(parse):
+            return
+        if await self._removed(parse):
+            await parses.mark_cleaned(self._context.database, parse)
+
+    async def _read_bill(self, parse: Parse) -> bool:
+        if parse.job_id is None:
+            raise AssertionError("a parse without a job has no bill")
+        credit = await self._try(GetParseUsage(job_id=parse.job_id))
+        if credit is None:
+            self._wait_for_bill(parse)
+            return False
+        database = self._context.database
+        await settle(database, vendor_ref=parse.job_id, usage=credit_usage(credit))
+        await parses.set_credits(database, parse, credit)
+        self._bill_waits.pop(parse.id, None)
+        return True
+
+    def _wait_for_bill(self, parse: Parse) -> None:
+        _, seconds = self._bill_waits.get(parse.id, (None, self._seconds / 2))
+        seconds = min(seconds * 2, BILL_SECONDS)
+        self._bill_waits[parse.id] = (self._context.now() + timedelta(seconds=seconds), seconds)
+
+    def _is_due(self, parse: Parse) -> bool:
+        wait = self._bill_waits.get(parse.id)
+        return wait is None or wait[0] <= self._context.now()
+
+    async def _removed(self, parse: Parse) -> bool:
+        """Whether job and file are gone at the vendor; gone before counts as well."""
+        removals: list[Operation[None]] = []
+        if parse.job_id is not None:
+            removals.append(DeleteParse(job_id=parse.job_id))
+        if parse.file_id is not None:
+            removals.append(DeleteFile(file_id=parse.file_id))
+        return all([await self._remove(removal) for removal in removals])
+
+    async def _remove(self, removal: Operation[None]) -> bool:
+        try:
+            await self._context.services.execute(removal)
+        except NotFound:
+            return True
+        except DatabaseUnavailable:
+            raise
+        except GristmillError as error:
+            log.warning("poller.not_removed", operation=removal.name, error=error.kind)
+            return False
+        return True
+
+
+def _error_of(job: ParseJob) -> str | None:
+    if job.status is ParseStatus.COMPLETED:
+        return None
+    return job.error or str(job.status)

@@ -1,0 +1,124 @@
+"""Moves one document along the road until it must wait, and decides what an error means for it."""
+
+import asyncio
+import random
+from dataclasses import dataclass
+
+from gristmill.errors import (
+    DatabaseUnavailable,
+    DocumentError,
+    DocumentFailed,
+    GristmillError,
+    LostClaim,
+    Misconfigured,
+    NotYet,
+    QuotaExhausted,
+    SimulatedAnswer,
+    Unauthorized,
+)
+from gristmill.pipeline import store
+from gristmill.pipeline.children import ChildDied
+from gristmill.pipeline.context import Context
+from gristmill.pipeline.document import DocumentStatus, Work
+from gristmill.pipeline.stages import STAGES
+from gristmill.telemetry.correlation import bound
+from gristmill.telemetry.logging import get_logger
+
+log = get_logger(__name__)
+
+# Somebody has to act: a key, a credit, a setting. Looking again soon would change nothing.
+NEEDS_A_PERSON = (Unauthorized, QuotaExhausted, Misconfigured, SimulatedAnswer)
+PERSON_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Aside for so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Over, with this status."""
+
+    status: DocumentStatus
+
+
+def verdict(
+    error: GristmillError, attempts: int, most_attempts: int, draw: random.Random
+) -> Park | End:
+    """What an error means for the document, `attempts` earlier ones having failed alike."""
+    match error:
+        case ChildDied():
+            return End(DocumentStatus.QUARANTINED)
+        case DocumentError():
+            return End(DocumentStatus.FAILED)
+        case NotYet():
+            return Park(error.retry_after or 1.0)
+        case _ if isinstance(error, NEEDS_A_PERSON):
+            return Park(PERSON_SECONDS)
+        case _ if error.retryable and attempts + 1 < most_attempts:
+            return Park(max(error.retry_after or 0.0, store.backoff(attempts, draw)))
+        case _:
+            return End(DocumentStatus.FAILED)
+
+
+async def advance(context: Context, document_id: str) -> None:
+    """Runs stages until one must wait, the document ends, or another runner takes it over.
+
+    Raises:
+        DatabaseUnavailable: nothing can be written now; the job is put back by the worker.
+    """
+    work = await store.claim(context.database, document_id)
+    if work is None:
+        return
+    with bound(document=document_id, collection=work.collection):
+        try:
+            await _run_stages(context, work)
+        except LostClaim:
+            log.info("document.taken_over", claim=work.claim)
+
+
+async def _run_stages(context: Context, first: Work) -> None:
+    work: Work | None = first
+    while work is not None:
+        try:
+            reached = await STAGES[work.stage](context, work)
+        except asyncio.CancelledError:
+            await asyncio.shield(_hand_back(context, work))
+            raise
+        except (LostClaim, DatabaseUnavailable):
+            raise
+        except GristmillError as error:
+            await _set_back(context, work, error)
+            return
+        except Exception as error:  # a defect of ours: that document ends, the others go on
+            log.exception("document.defect", stage=work.stage)
+            await _set_back(context, work, _defect(error))
+            return
+        log.info("document.step", stage=work.stage, reached=reached)
+        work = None if reached is None else await store.reload(context.database, work)
+
+
+async def _set_back(context: Context, work: Work, error: GristmillError) -> None:
+    decision = verdict(error, work.attempts, context.limits.attempts, context.draw)
+    async with context.database.transaction() as connection:
+        if isinstance(decision, Park):
+            await store.park(connection, work, error, decision.seconds)
+        else:
+            await store.end(connection, work, decision.status, error)
+    log.warning("document.set_back", stage=work.stage, error=error.kind, decision=str(decision))
+
+
+async def _hand_back(context: Context, work: Work) -> None:
+    """Lets the next worker go on at once when this one is told to stop."""
+    async with context.database.connection() as connection:
+        await store.wake(connection, work)
+
+
+def _defect(error: Exception) -> DocumentFailed:
+    return DocumentFailed(
+        f"Gristmill itself failed: {type(error).__name__}.",
+        advice="Please report it with the log; gristmill resume --failed tries again.",
+    )

@@ -1,0 +1,212 @@
+"""The SQL of documents at work: claims, fenced steps, parking and ending.
+
+Every write to a document names the claim it was made under. A runner whose claim is no longer the
+newest writes nothing and gets `LostClaim`.
+"""
+
+import os
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from gristmill.database.engine import Connection, Database, Row
+from gristmill.errors import GristmillError, LostClaim
+from gristmill.pipeline.document import ENDED, DocumentStatus, Version, Work
+
+QUEUE: Final = "documents"
+ENDED_NAMES: Final = sorted(ENDED)
+
+_CLAIM: Final = """
+WITH claimed AS (
+    UPDATE documents SET claim = claim + 1
+    WHERE id = %(id)s AND status <> ALL (%(ended)s)
+    RETURNING id, claim, stage, attempts, collection_id, building_id
+)
+SELECT c.id AS document_id, c.claim, c.stage, c.attempts, c.collection_id,
+       collections.name AS collection, v.*
+FROM claimed c
+JOIN collections ON collections.id = c.collection_id
+JOIN versions v ON v.id = c.building_id
+"""
+
+_RELOAD: Final = """
+SELECT d.id AS document_id, d.claim, d.stage, d.attempts, d.collection_id,
+       collections.name AS collection, v.*
+FROM documents d
+JOIN collections ON collections.id = d.collection_id
+JOIN versions v ON v.id = d.building_id
+WHERE d.id = %(id)s AND d.claim = %(claim)s AND d.status <> ALL (%(ended)s)
+"""
+
+_STEP: Final = """
+WITH moved AS (
+    UPDATE documents
+    SET status = %(status)s, stage = %(stage)s, attempts = 0, next_try = NULL,
+        error_kind = NULL, error = NULL, advice = NULL, updated_at = clock_timestamp()
+    WHERE id = %(id)s AND claim = %(claim)s
+    RETURNING id
+)
+INSERT INTO events (document_id, status, detail)
+SELECT id, %(status)s, %(detail)s FROM moved RETURNING id
+"""
+
+_STOP: Final = """
+WITH moved AS (
+    UPDATE documents
+    SET status = %(status)s, attempts = attempts + 1, next_try = %(next_try)s,
+        error_kind = %(kind)s, error = %(error)s, advice = %(advice)s,
+        updated_at = clock_timestamp()
+    WHERE id = %(id)s AND claim = %(claim)s
+    RETURNING id
+)
+INSERT INTO events (document_id, status, detail)
+SELECT id, %(status)s, %(error)s FROM moved RETURNING id
+"""
+
+_UNTENDED: Final = """
+SELECT wake(d.id, CASE d.stage WHEN 'uploaded' THEN 'host:' || v.host ELSE %(queue)s END)
+FROM documents d
+JOIN versions v ON v.id = d.building_id
+LEFT JOIN parses p ON p.id = v.parse_id
+WHERE d.status <> ALL (%(ended)s)
+  AND NOT (d.status = 'parked' AND d.next_try > clock_timestamp())
+  AND NOT (d.stage = 'parsing' AND (p.status = 'submitted' OR EXISTS (
+        SELECT FROM documents o WHERE o.id = p.driver AND o.id <> d.id
+        AND o.status <> ALL (%(ended)s))))
+  AND NOT EXISTS (SELECT FROM procrastinate_jobs j
+                  WHERE j.lock = d.id AND j.status IN ('todo', 'doing'))
+"""
+
+
+async def claim(database: Database, document_id: str) -> Work | None:
+    """Takes a document over from whoever had it; None when there is nothing left to do."""
+    async with database.connection() as connection:
+        cursor = await connection.execute(_CLAIM, {"id": document_id, "ended": ENDED_NAMES})
+        row = await cursor.fetchone()
+    return None if row is None else _work(row)
+
+
+async def reload(database: Database, work: Work) -> Work | None:
+    """The document as it stands now; None when it has ended or was taken over."""
+    arguments = {"id": work.document_id, "claim": work.claim, "ended": ENDED_NAMES}
+    async with database.connection() as connection:
+        row = await (await connection.execute(_RELOAD, arguments)).fetchone()
+    return None if row is None else _work(row)
+
+
+def _work(row: Row) -> Work:
+    return Work(
+        document_id=row["document_id"],
+        claim=row["claim"],
+        stage=DocumentStatus(row["stage"]),
+        attempts=row["attempts"],
+        collection=row["collection"],
+        collection_id=row["collection_id"],
+        version=Version(
+            id=row["id"],
+            sha256=row["sha256"],
+            name=row["name"],
+            kind=row["kind"],
+            mime=row["mime"],
+            size=row["size"],
+            pages=row["pages"],
+            path=Path(os.fsdecode(row["path"])),
+            host=row["host"],
+            object_id=row["object_id"],
+            parse_id=row["parse_id"],
+        ),
+    )
+
+
+async def step(
+    connection: Connection, work: Work, to: DocumentStatus, detail: str = ""
+) -> DocumentStatus:
+    """Moves the document on, in the caller's transaction; gives the new stage back.
+
+    Raises:
+        LostClaim: somebody else has taken the document over.
+    """
+    arguments = {"status": to, "stage": to, "detail": detail}
+    await _fenced(connection, _STEP, work, arguments)
+    return to
+
+
+async def fence(connection: Connection, work: Work) -> None:
+    """Holds the document until the transaction ends, if the claim is still the newest.
+
+    Raises:
+        LostClaim: somebody else has taken the document over.
+    """
+    statement = "SELECT id FROM documents WHERE id = %(id)s AND claim = %(claim)s FOR UPDATE"
+    await _fenced(connection, statement, work, {})
+
+
+async def _fenced(
+    connection: Connection, statement: str, work: Work, arguments: dict[str, Any]
+) -> None:
+    arguments |= {"id": work.document_id, "claim": work.claim}
+    cursor = await connection.execute(statement.encode(), arguments)
+    if await cursor.fetchone() is None:
+        raise LostClaim(f"{work.document_id} was taken over by another worker.")
+
+
+async def park(
+    connection: Connection, work: Work, error: GristmillError, seconds: float
+) -> datetime:
+    """Puts the document aside until `seconds` from now, saying why."""
+    next_try = datetime.now(UTC) + timedelta(seconds=seconds)
+    await _stop(connection, work, DocumentStatus.PARKED, error, next_try)
+    await wake(connection, work, next_try)
+    return next_try
+
+
+async def end(
+    connection: Connection, work: Work, status: DocumentStatus, error: GristmillError
+) -> None:
+    """Ends the document for good; a version published earlier stays published."""
+    await _stop(connection, work, status, error, None)
+
+
+async def _stop(
+    connection: Connection,
+    work: Work,
+    status: DocumentStatus,
+    error: GristmillError,
+    next_try: datetime | None,
+) -> None:
+    arguments = {
+        "status": status,
+        "next_try": next_try,
+        "kind": error.kind,
+        "error": str(error),
+        "advice": error.advice,
+    }
+    await _fenced(connection, _STOP, work, arguments)
+
+
+async def wake(connection: Connection, work: Work, at: datetime | None = None) -> None:
+    """Queues the next look at the document, now or at a time."""
+    local = work.stage == DocumentStatus.UPLOADED
+    queue = host_queue(work.version.host) if local else QUEUE
+    await connection.execute("SELECT wake(%s, %s, %s)", (work.document_id, queue, at))
+
+
+async def wake_untended(database: Database) -> int:
+    """Queues every unfinished document that nobody has queued; gives their number.
+
+    The safety net below all hand-overs: whatever was lost, the next look finds it.
+    """
+    async with database.connection() as connection:
+        arguments = {"ended": ENDED_NAMES, "queue": QUEUE}
+        return len(await (await connection.execute(_UNTENDED, arguments)).fetchall())
+
+
+def host_queue(host: str) -> str:
+    """The queue of work that needs files of one machine."""
+    return f"host:{host}"
+
+
+def backoff(attempts: int, draw: random.Random, *, base: float = 1.0, cap: float = 300.0) -> float:
+    """Full-jitter exponential delay in seconds, never below a quarter of `base`."""
+    return max(base / 4, draw.uniform(0, min(cap, base * 2.0 ** min(attempts, 20))))

@@ -1,0 +1,142 @@
+"""A worker: takes documents from the queue of the task engine and moves them along.
+
+Any number of workers share one database. One that dies is seen at once, since its presence is a
+lock that ends with its connection; what it held is put back by any other.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import procrastinate
+from procrastinate.exceptions import ConnectorException
+from procrastinate.worker import Worker as EngineWorker
+
+from gristmill.database.engine import Database
+from gristmill.errors import DatabaseUnavailable
+from gristmill.pipeline import store
+from gristmill.pipeline.context import Context
+from gristmill.pipeline.poller import Poller
+from gristmill.pipeline.presence import LOST, WORKER, Presence
+from gristmill.pipeline.runner import advance
+from gristmill.telemetry.logging import get_logger
+
+log = get_logger(__name__)
+
+TEND_SECONDS: Final = 5.0
+SILENT_SECONDS: Final = 60.0  # a machine without a heartbeat for this long is taken for dead
+FAULT_SECONDS: Final = 1.0
+GRACE_SECONDS: Final = 3.0  # how long running stages may take to finish at a stop
+OUTAGE: Final = (DatabaseUnavailable, ConnectorException, *LOST)
+
+# What becomes of a job is told by the runner, in terms of its document.
+logging.getLogger("procrastinate").setLevel(logging.CRITICAL)
+
+
+class Worker:
+    """Works on up to `concurrency` documents at a time; `poll_seconds` is the parser's pace.
+
+    `chores` are done every few seconds and after an outage: starting again what this machine
+    should be running, building indexes that have become due.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        concurrency: int,
+        poll_seconds: float,
+        chores: Sequence[Callable[[], Awaitable[object]]] = (),
+    ) -> None:
+        self._context = context
+        self._chores = chores
+        self._concurrency = concurrency
+        self._poll_seconds = poll_seconds
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Works in the background while the caller does something else."""
+        task = asyncio.create_task(self.run(), name="worker")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def run(self) -> None:
+        """Works until cancelled. An outage of the database is waited out."""
+        while True:
+            try:
+                await self._serve()
+            except* OUTAGE as outage:
+                log.warning("worker.outage", error=str(outage.exceptions[0]))
+            await asyncio.sleep(FAULT_SECONDS)
+            with contextlib.suppress(*OUTAGE):
+                await self._do_chores()
+
+    async def _serve(self) -> None:
+        engine = await self._engine()
+        presence = await Presence.open(self._context.database)
+        poller = Poller(self._context, presence, seconds=self._poll_seconds)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_run_engine(engine))
+                group.create_task(self._tend(engine, presence))
+                group.create_task(poller.run())
+        finally:
+            await presence.close()
+
+    async def _engine(self) -> EngineWorker:
+        app = procrastinate.App(connector=procrastinate.PsycopgConnector())
+        await app.open_async(self._context.database.pool)
+
+        @app.task(name="advance")
+        async def run(document_id: str) -> None:
+            await advance(self._context, document_id)
+
+        return EngineWorker(
+            app,
+            queues=[store.QUEUE, store.host_queue(self._context.host)],
+            concurrency=self._concurrency,
+            fetch_job_polling_interval=1.0,
+            shutdown_graceful_timeout=GRACE_SECONDS,
+            delete_jobs="always",
+            install_signal_handlers=False,
+        )
+
+    async def _tend(self, engine: EngineWorker, presence: Presence) -> None:
+        """Shows that this worker lives, and puts back what fell out of dead hands."""
+        while engine.worker_id is None:
+            await asyncio.sleep(0.01)
+        while True:
+            await presence.hold(WORKER, engine.worker_id)
+            await self._do_chores()
+            recovered = await recover(self._context.database)
+            untended = await store.wake_untended(self._context.database)
+            if recovered or untended:
+                log.info("worker.put_back", jobs=recovered, documents=untended)
+            await asyncio.sleep(TEND_SECONDS)
+
+    async def _do_chores(self) -> None:
+        for chore in self._chores:
+            await chore()
+
+
+async def _run_engine(engine: EngineWorker) -> None:
+    """The engine stops by itself only when it lost the database; then everything starts anew."""
+    await engine.run()
+    raise DatabaseUnavailable("The task engine lost its connection.")
+
+
+async def recover(database: Database) -> int:
+    """Puts back the jobs of workers that are gone; gives their number."""
+    async with database.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT recover_jobs(%s, make_interval(secs => %s)) AS jobs", (WORKER, SILENT_SECONDS)
+        )
+        row = await cursor.fetchone()
+    return 0 if row is None else int(row["jobs"])

@@ -1,0 +1,1 @@
+"""Search: vectors and full text, fused."""

@@ -1,0 +1,300 @@
+"""The composition root: settings in, running system out. The only place that builds things.
+
+Each part is built once, when it is first asked for, and its modules are imported then: listing
+documents starts no simulator and loads no vendor's SDK.
+"""
+
+import asyncio
+import secrets
+from contextlib import AsyncExitStack
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from gristmill.contract import Origin, ServiceInterface, ServiceMode
+from gristmill.database.engine import Database
+from gristmill.database.migrate import migrate
+from gristmill.errors import Misconfigured
+from gristmill.settings import Settings
+
+if TYPE_CHECKING:
+    import httpx
+
+    from gristmill.database.embedded import EmbeddedPostgres
+    from gristmill.pipeline.context import Context
+    from gristmill.pipeline.document import EmbeddingOptions, PipelineOptions
+    from gristmill.pipeline.worker import Worker
+    from gristmill.router import ServiceRouter
+    from gristmill.search.query import Search
+    from gristmill.services.adapter import Adapter
+
+SERVICES: Final = ("openai", "llamaparse", "supabase")
+SIMULATOR: Final = "simulator"  # the endpoint's name, whatever port it listens on today
+# How often the parser is asked about jobs: the real one allows 20 requests a minute in all on its
+# smallest plan; a simulator on this machine has no such limit.
+POLL_SECONDS: Final = {ServiceMode.MOCK: 0.1, ServiceMode.REAL: 4.0, ServiceMode.HYBRID: 4.0}
+
+
+class System:
+    """A running system; use it as an asynchronous context manager."""
+
+    database: Database
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._stack = AsyncExitStack()
+        self._building = asyncio.Lock()
+        self._embedded: EmbeddedPostgres | None = None
+        self._router: ServiceRouter | None = None
+        self._context: Context | None = None
+
+    async def __aenter__(self) -> Self:
+        try:
+            self.database = await self._open_database()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def host(self) -> str:
+        """The name of this home among all that share the database; made at first use."""
+        path = self.settings.home / "host"
+        self.settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            with path.open("x", encoding="ascii") as file:
+                file.write(secrets.token_hex(8))
+        except FileExistsError:
+            pass
+        return path.read_text(encoding="ascii")
+
+    async def router(self) -> "ServiceRouter":
+        """The three services behind one face, simulated or real as the settings say."""
+        async with self._building:
+            if self._router is None:
+                self._router = await self._build_router()
+            return self._router
+
+    async def search(self) -> "Search":
+        """What answers questions."""
+        from gristmill.search.query import Search
+
+        return Search(self.database, await self.router(), self._embedding_options())
+
+    async def context(self) -> "Context":
+        """What the stages work with; its child processes end with the system."""
+        router = await self.router()
+        async with self._building:
+            if self._context is None:
+                self._context = await self._build_context(router)
+            return self._context
+
+    async def worker(self) -> "Worker":
+        """What moves documents along; the caller runs it."""
+        from gristmill.pipeline.worker import Worker
+        from gristmill.search.index import make_due_indexes
+
+        return Worker(
+            await self.context(),
+            concurrency=self.settings.concurrency,
+            poll_seconds=self._poll_seconds(),
+            chores=(self.revive, partial(make_due_indexes, self.database)),
+        )
+
+    def _poll_seconds(self) -> float:
+        default = POLL_SECONDS[self.settings.mode_of("llamaparse")]
+        return self.settings.parse_poll_seconds or default
+
+    async def revive(self) -> None:
+        """Starts again what should run on this machine and is gone; leaves alone what lives."""
+        if self.settings.database_url is None:
+            await self._start_embedded()
+        if self._router is not None and self._uses_simulator():
+            await self._simulator_url()
+
+    async def _open_database(self) -> Database:
+        url = self.settings.database_url
+        self._stack.push_async_callback(self._close_embedded)
+        conninfo = await self._start_embedded() if url is None else url.get_secret_value()
+        database = Database(conninfo)
+        await database.open()
+        self._stack.push_async_callback(database.close)
+        await migrate(database)
+        return database
+
+    async def _start_embedded(self) -> str:
+        from gristmill.database.embedded import EmbeddedPostgres
+
+        server = await asyncio.to_thread(EmbeddedPostgres.start, self.settings.home)
+        await self._close_embedded()
+        self._embedded = server
+        return server.conninfo
+
+    async def _close_embedded(self) -> None:
+        if self._embedded is not None:
+            await asyncio.to_thread(self._embedded.close)
+            self._embedded = None
+
+    async def _build_router(self) -> "ServiceRouter":
+        from gristmill.router import ServiceRouter
+        from gristmill.services.http import create_client
+
+        http = create_client()
+        self._stack.push_async_callback(http.aclose)
+        mock = await self._simulated(http) if self._uses_simulator() else {}
+        real = self._real(http)
+        services = {
+            name: {
+                mode: self._guarded(adapters[name], name, mode)
+                for mode, adapters in ((ServiceMode.MOCK, mock), (ServiceMode.REAL, real))
+                if name in adapters
+            }
+            for name in SERVICES
+        }
+        return ServiceRouter(services, self.settings.mode_of)
+
+    def _guarded(
+        self, adapter: ServiceInterface, service: str, mode: ServiceMode
+    ) -> ServiceInterface:
+        from gristmill.policies import stack
+
+        return stack(
+            adapter,
+            database=self.database,
+            origin=_origin(mode),
+            endpoint=self._endpoint(service, mode),
+        )
+
+    async def _simulated(self, http: "httpx.AsyncClient") -> "dict[str, Adapter[Any]]":
+        from gristmill_simulators.environment import environment
+
+        url = await self._simulator_url()
+        names = environment(url)
+        return _adapters(
+            http,
+            openai=(names["OPENAI_BASE_URL"], names["OPENAI_API_KEY"]),
+            llamaparse=(names["LLAMA_CLOUD_BASE_URL"], names["LLAMA_CLOUD_API_KEY"]),
+            supabase=(names["SUPABASE_URL"], names["SUPABASE_SERVICE_ROLE_KEY"]),
+        )
+
+    def _real(self, http: "httpx.AsyncClient") -> "dict[str, Adapter[Any]]":
+        settings = self.settings
+        return _adapters(
+            http,
+            openai=(settings.openai_base_url, _plain(settings.openai_api_key)),
+            llamaparse=(settings.llama_cloud_base_url, _plain(settings.llama_cloud_api_key)),
+            supabase=(settings.supabase_url or "", _plain(settings.supabase_service_role_key)),
+        )
+
+    def _uses_simulator(self) -> bool:
+        return any(self.settings.mode_of(name) is ServiceMode.MOCK for name in SERVICES)
+
+    async def _simulator_url(self) -> str:
+        from gristmill_simulators.background import NotStarted, ensure_running
+
+        if self.settings.simulator_url:
+            return self.settings.simulator_url
+        try:
+            return await ensure_running(self.settings.home / "simulator")
+        except NotStarted as error:
+            raise Misconfigured(
+                f"The simulators cannot be started: {error}.",
+                advice="gristmill doctor looks for the reason.",
+            ) from error
+
+    async def _build_context(self, router: "ServiceRouter") -> "Context":
+        from gristmill.pipeline.children import ChildPool
+        from gristmill.pipeline.context import Context, Limits
+
+        settings = self.settings
+        pool = ChildPool(memory_bytes=settings.child_memory_bytes, seconds=settings.child_seconds)
+        return Context(
+            database=self.database,
+            services=router,
+            children=await self._stack.enter_async_context(pool),
+            options=self._pipeline_options(),
+            limits=Limits(
+                file_bytes=settings.max_file_bytes,
+                parse_deadline=settings.parse_deadline_seconds,
+            ),
+            host=self.host,
+            spool=settings.home / "spool",
+        )
+
+    def _pipeline_options(self) -> "PipelineOptions":
+        from gristmill.pipeline.chunking import ChunkingOptions
+        from gristmill.pipeline.document import ParseOptions, PipelineOptions, StorageOptions
+
+        settings = self.settings
+        return PipelineOptions(
+            storage=StorageOptions(*self._place("supabase"), bucket=settings.supabase_bucket),
+            parse=ParseOptions(
+                *self._place("llamaparse"),
+                tier=settings.parse_tier,
+                tier_version=settings.parse_version,
+                max_pages=settings.max_pages,
+            ),
+            chunking=ChunkingOptions(settings.chunk_tokens, settings.chunk_overlap),
+            embedding=self._embedding_options(),
+        )
+
+    def _embedding_options(self) -> "EmbeddingOptions":
+        from gristmill.pipeline.document import EmbeddingOptions
+
+        return EmbeddingOptions(
+            *self._place("openai"),
+            model=self.settings.embedding_model,
+            dimensions=self.settings.embedding_dimensions,
+            batch_inputs=self.settings.embedding_batch,
+        )
+
+    def _place(self, service: str) -> tuple[str, Origin]:
+        """The endpoint's name and the only origin that the present mode lets answer."""
+        mode = self.settings.mode_of(service)
+        return self._endpoint(service, mode), _origin(mode)
+
+    def _endpoint(self, service: str, mode: ServiceMode) -> str:
+        """The name that jobs, objects and spaces are recorded under."""
+        if mode is ServiceMode.MOCK:
+            return SIMULATOR
+        urls = {
+            "openai": self.settings.openai_base_url,
+            "llamaparse": self.settings.llama_cloud_base_url,
+            "supabase": self.settings.supabase_url,
+        }
+        return urlsplit(urls[service] or "").netloc
+
+
+def _origin(mode: ServiceMode) -> Origin:
+    return Origin.SIMULATED if mode is ServiceMode.MOCK else Origin.REAL
+
+
+def _plain(secret: SecretStr | None) -> str:
+    return "" if secret is None else secret.get_secret_value()
+
+
+def _adapters(
+    http: "httpx.AsyncClient", **addresses: tuple[str, str]
+) -> "dict[str, Adapter[Any]]":
+    from gristmill.services.adapter import Endpoint
+    from gristmill.services.llamaparse import LlamaParse
+    from gristmill.services.openai import OpenAI
+    from gristmill.services.supabase import Supabase
+
+    kinds: dict[str, type[Adapter[Any]]] = {
+        "openai": OpenAI, "llamaparse": LlamaParse, "supabase": Supabase
+    }  # fmt: skip
+    return {
+        name: kinds[name](Endpoint(name, url, key), http) for name, (url, key) in addresses.items()
+    }

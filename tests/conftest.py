@@ -1,0 +1,57 @@
+"""Fixtures shared by all tests: one real Postgres for the run, a fresh schema for each test."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import pytest
+
+from gristmill.database.embedded import EmbeddedPostgres
+from gristmill.database.engine import Database
+from gristmill.database.migrate import migrate
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real server that lives as long as the run."""
+    with EmbeddedPostgres.start(tmp_path_factory.mktemp("home")) as server:
+        yield server.conninfo
+
+
+@pytest.fixture
+def conninfo(postgres: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of an empty database on it, dropped afterwards."""
+    name = f"test_{abs(hash(request.node.nodeid)):x}"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
+    yield psycopg.conninfo.make_conninfo(postgres, dbname=name)
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def conninfo_url(conninfo: str) -> str:
+    """The same address as a URL, as DATABASE_URL has it."""
+    parts = psycopg.conninfo.conninfo_to_dict(conninfo)
+    names = {name: quote(str(value), safe="") for name, value in parts.items()}
+    query = f"host={names['host']}&port={names.get('port', '5432')}"
+    return f"postgresql://{names['user']}:{names['password']}@/{names['dbname']}?{query}"
+
+
+@pytest.fixture
+async def database(conninfo: str) -> AsyncIterator[Database]:
+    """A migrated database, empty."""
+    database = Database(conninfo)
+    await database.open()
+    try:
+        await migrate(database)
+        yield database
+    finally:
+        await database.close()
+
+
+@pytest.fixture
+def samples() -> Path:
+    """The documents that come with the project."""
+    return Path(__file__).parent.parent / "samples"
