@@ -1,0 +1,56 @@
+"""The page `docs/configuration.md`, made from the settings themselves."""
+
+from typing import Final
+
+from pydantic_core import PydanticUndefined
+
+from gristmill.settings.model import Settings
+from gristmill.settings.values import Setting, as_text
+
+# The first field of each chapter; chapters go up to the next one's.
+CHAPTERS: Final = {
+    "environment": "This installation",
+    "mode": "Simulated or real",
+    "openai_api_key": "OpenAI: embeddings",
+    "llama_cloud_api_key": "LlamaParse: parsing",
+    "supabase_url": "Supabase: file storage",
+    "chunk_tokens": "Documents",
+    "log_level": "Logs",
+}
+INTRODUCTION: Final = """\
+# Configuration
+
+Gristmill is configured by environment variables. What the environment does not set is looked up
+in the file `.env.{GRISTMILL_ENVIRONMENT}` in the current folder (`.env.development` if nothing
+else is said; see `.env.example`), and else has its default. No setting is needed to try it out.
+
+- An empty variable counts as not set. In the file, `$` stands for itself.
+- A secret can come from a file: `OPENAI_API_KEY_FILE=/run/secrets/openai_api_key`.
+- Sizes have a unit: `300MB`, `1GiB`. Relative paths start in the current folder.
+- Everything that is wrong is reported at once, an unknown `GRISTMILL_…` variable included.
+- `gristmill config show` prints each setting with its source, and no secret.
+"""
+TABLE: Final = "| variable | meaning | allowed | default | example |\n|---|---|---|---|---|\n"
+
+
+def as_markdown() -> str:
+    """The whole page, ending in a newline."""
+    page = INTRODUCTION
+    for field, words in Settings.words().items():
+        if field in CHAPTERS:
+            page += f"\n## {CHAPTERS[field]}\n\n{TABLE}"
+        page += _row(field, words)
+    return page
+
+
+def _row(field: str, words: Setting) -> str:
+    names = ", ".join(f"`{name}`" for name in words.variables)
+    cells = (names, words.meaning, words.right, _default(field), f"`{words.example}`")
+    return "| " + " | ".join(cells) + " |\n"
+
+
+def _default(field: str) -> str:
+    default = Settings.model_fields[field].default
+    if default is PydanticUndefined:
+        return "by tier"
+    return "" if default is None else f"`{as_text(default, '')}`"

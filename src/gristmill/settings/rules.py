@@ -1,0 +1,104 @@
+"""What holds between settings: values that do not go together, and spending without a limit."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from gristmill.contract import ServiceMode
+from gristmill.settings.values import Problem
+
+if TYPE_CHECKING:
+    from gristmill.settings.model import Settings
+
+NEEDED_BY: Final = {
+    "openai": ("openai_api_key",),
+    "llamaparse": ("llama_cloud_api_key",),
+    "supabase": ("supabase_url", "supabase_service_role_key"),
+}
+# Vectors of these lengths are what the models make; ada-002 cannot shorten its own.
+NATIVE_DIMENSIONS: Final = {
+    "text-embedding-3-small": 1536,
+    "text-embedding-3-large": 3072,
+    "text-embedding-ada-002": 1536,
+}
+FIXED_DIMENSIONS: Final = "text-embedding-ada-002"
+REQUEST_TOKENS: Final = 300_000  # OpenAI's limit for the sum over one embeddings request's inputs
+
+
+def problems(settings: "Settings") -> Iterator[Problem]:
+    """Everything that is wrong although each value alone is right."""
+    yield from _modes(settings)
+    yield from _keys(settings)
+    yield from _dimensions(settings)
+    yield from _chunks(settings)
+
+
+def _modes(settings: "Settings") -> Iterator[Problem]:
+    words = settings.words()
+    for field, mode in _modes_in_use(settings).items():
+        if refusal := _refusal(settings, mode):
+            wrong, right = refusal
+            yield words[field].problem(wrong, right=right)
+
+
+def _modes_in_use(settings: "Settings") -> dict[str, ServiceMode]:
+    """By the field that decides it; one that every service overrides decides nothing."""
+    own = {service: getattr(settings, f"mode_{service}") for service in NEEDED_BY}
+    return {
+        "mode" if own[service] is None else f"mode_{service}": settings.mode_of(service)
+        for service in NEEDED_BY
+    }
+
+
+def _refusal(settings: "Settings", mode: ServiceMode) -> tuple[str, str] | None:
+    if mode is ServiceMode.HYBRID:
+        return (
+            "hybrid cannot be used yet: falling back to a simulator is not built.",
+            "mock or real",
+        )
+    if mode is ServiceMode.REAL and not settings.i_accept_no_limits:
+        return (
+            "real services are paid for, and no budget that stops the spending is built yet.",
+            "mock, or GRISTMILL_I_ACCEPT_NO_LIMITS=1 beside it to spend without any limit",
+        )
+    production = settings.environment == "production" and not settings.allow_mock_in_production
+    if mode is ServiceMode.MOCK and production:
+        return (
+            "in production a simulator may not answer.",
+            "real, or GRISTMILL_ALLOW_MOCK_IN_PRODUCTION=1 beside it to let it answer",
+        )
+    return None
+
+
+def _keys(settings: "Settings") -> Iterator[Problem]:
+    words = settings.words()
+    for service, fields in NEEDED_BY.items():
+        if settings.mode_of(service) is ServiceMode.REAL:
+            for field in fields:
+                if getattr(settings, field) is None:
+                    yield words[field].problem(f"it is missing, and {service} is in real mode.")
+
+
+def _dimensions(settings: "Settings") -> Iterator[Problem]:
+    model, asked = settings.embedding_model, settings.embedding_dimensions
+    native = NATIVE_DIMENSIONS[model]
+    fixed = model == FIXED_DIMENSIONS
+    if asked > native or (fixed and asked != native):
+        yield settings.words()["embedding_dimensions"].problem(
+            f"{model} cannot make vectors of length {asked}.",
+            right=f"exactly {native}" if fixed else f"a whole number from 1 to {native}",
+        )
+
+
+def _chunks(settings: "Settings") -> Iterator[Problem]:
+    words, tokens = settings.words(), settings.chunk_tokens
+    if settings.chunk_overlap >= tokens:
+        yield words["chunk_overlap"].problem(
+            f"chunks of {tokens} tokens cannot repeat {settings.chunk_overlap} of them.",
+            right=f"a whole number from 0 to {tokens - 1}",
+        )
+    if settings.embedding_batch * tokens > REQUEST_TOKENS:
+        yield words["embedding_batch"].problem(
+            f"{settings.embedding_batch} chunks of {tokens} tokens are more than the "
+            f"{REQUEST_TOKENS} tokens that one request may have.",
+            right=f"a whole number from 1 to {REQUEST_TOKENS // tokens}",
+        )
