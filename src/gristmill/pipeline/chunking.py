@@ -106,16 +106,15 @@ def split(pages: Sequence[Page], options: ChunkingOptions) -> list[Chunk]:
     pieces = _without_repetitions(_pieces(text, options, frozenset(heading_starts)))
 
     def chunk(ordinal: int, start: int, text: str) -> Chunk:
-        first = _first_visible(start, text)
-        last = start + len(text.rstrip()) - 1
+        end = start + len(text)
         return Chunk(
             ordinal=ordinal,
             text=text,
             start=start,
-            end=start + len(text),
-            first_page=pages[bisect_right(page_starts, first) - 1].number,
-            last_page=pages[bisect_right(page_starts, last) - 1].number,
-            headings=paths[bisect_right(heading_starts, first)],
+            end=end,
+            first_page=pages[bisect_right(page_starts, start) - 1].number,
+            last_page=pages[bisect_right(page_starts, end - 1) - 1].number,
+            headings=paths[bisect_right(heading_starts, start)],
             tokens=count(text),
         )
 
@@ -125,18 +124,29 @@ def split(pages: Sequence[Page], options: ChunkingOptions) -> list[Chunk]:
 def _pieces(
     text: str, options: ChunkingOptions, headings: frozenset[int]
 ) -> Iterator[tuple[int, str]]:
-    splitter = MarkdownSplitter.from_callback(count, options.max_tokens, options.overlap)
+    # Trimmed here, not there: with overlap its own trimming can move a start behind the one
+    # before, and then its offsets panic.
+    splitter = MarkdownSplitter.from_callback(
+        _size, options.max_tokens, options.overlap, trim=False
+    )
     width = _WINDOW_CHARACTERS_PER_TOKEN * options.max_tokens
     begin = 0
     while begin < len(text):
         end = begin + width
         window = text[begin:end].rstrip()  # a long blank tail alone takes the splitter seconds
-        # By start: overlap with a blank run can give a piece, then a longer one beginning there.
-        found = dict(splitter.chunk_indices(window))
-        pieces = [(begin + start, piece) for start, piece in found.items()]
+        found = splitter.chunk_indices(window)
+        # By start: a piece that begins in blank space can be followed by a longer one after it.
+        trimmed = {
+            _first_visible(start, piece): piece.strip() for start, piece in found if piece.strip()
+        }
+        pieces = [(begin + start, piece) for start, piece in trimmed.items()]
         whole = len(pieces) if end >= len(text) else _whole(pieces, headings)
         yield from pieces[:whole]
         begin = pieces[whole][0] if whole < len(pieces) else end
+
+
+def _size(piece: str) -> int:
+    return count(piece.strip())
 
 
 def _whole(pieces: Sequence[tuple[int, str]], headings: frozenset[int]) -> int:
@@ -147,16 +157,16 @@ def _whole(pieces: Sequence[tuple[int, str]], headings: frozenset[int]) -> int:
     """
     last = len(pieces) - 1
     for index in range(last, len(pieces) // 2, -1):
-        if _first_visible(*pieces[index]) in headings:
+        if pieces[index][0] in headings:
             return index
     return max(last, 1)
 
 
 def _without_repetitions(pieces: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """Leave out what is blank, and what overlap has made a mere part of the piece before."""
+    """Leave out what overlap has made a mere part of the piece before."""
     covered = 0
     for start, text in pieces:
-        if text.strip() and start + len(text) > covered:
+        if start + len(text) > covered:
             covered = start + len(text)
             yield start, text
 

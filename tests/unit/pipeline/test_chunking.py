@@ -102,7 +102,8 @@ def test_chunks_are_exact_bounded_ordered_and_cover_the_text(pages, options):
     covered = 0
     for chunk in chunks:
         assert text[chunk.start : chunk.end] == chunk.text
-        assert chunk.text.strip()
+        assert chunk.text
+        assert chunk.text == chunk.text.strip()
         assert 0 < chunk.tokens == count(chunk.text) <= options.max_tokens
         assert not text[covered : chunk.start].strip()
         assert chunk.end > covered
@@ -110,6 +111,12 @@ def test_chunks_are_exact_bounded_ordered_and_cover_the_text(pages, options):
     assert not text[covered:].strip()
     starts = [chunk.start for chunk in chunks]
     assert starts == sorted(set(starts))
+
+
+def test_overlap_between_form_feeds_does_not_panic_the_splitter():
+    """With its own trimming semantic-text-splitter 0.33.1 panics here."""
+    text = "\f\f\n\n\f\f0A\r\n\f\f\r\n漢0A# #"
+    assert "".join(chunk.text for chunk in one(text, max_tokens=16, overlap=8)).endswith("# #")
 
 
 def test_overlap_into_a_blank_run_does_not_start_two_chunks_at_one_place():
