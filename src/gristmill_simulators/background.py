@@ -117,7 +117,7 @@ async def _start(folder: Path, idle_seconds: float) -> str:
 
 
 def _spawn(folder: Path, idle_seconds: float) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "gristmill_simulators", "--port", "0"]
+    command = [sys.executable, "-P", "-m", "gristmill_simulators", "--port", "0"]
     command += ["--data", str(folder / "data"), "--idle-seconds", str(idle_seconds)]
     command += ["--address-file", str(_address_file(folder))]
     (folder / "log").write_bytes(b"")

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+_GRAIN = 1e-3  # of a unit: what is smaller comes from the rounding of clocks
+
 
 @dataclass(slots=True)
 class Bucket:
@@ -25,8 +27,8 @@ class Bucket:
 
         A cost above the capacity fits an empty bucket, else it could never pass.
         """
-        room = max(self.capacity, cost)
-        return max(0.0, (self.level(now) + cost - room) / self.limit * self.window)
+        excess = self.level(now) + cost - max(self.capacity, cost)
+        return excess / self.limit * self.window if excess > _GRAIN else 0.0
 
     def charge(self, cost: float, now: float) -> None:
         self.used = self.level(now) + cost

@@ -89,7 +89,7 @@ class SimulatorServer:
     ) -> None:
         self.app = create_app(data_dir, workers=workers, clock=clock)
         self._port = port
-        self._server: _Uvicorn | None = None
+        self._server = _Uvicorn(_config(self.app))
         self._task: asyncio.Task[None] | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -123,25 +123,32 @@ class SimulatorServer:
     async def start(self) -> None:
         """Listen; raises OSError for a port in use and `lock.Held` for a folder in use."""
         listener = socket.create_server(("127.0.0.1", self._port), backlog=2048)
+        # not left to uvicorn, which ends the whole process when it fails
+        self._lifespan = self.app.router.lifespan_context(self.app)
         try:
-            self._server = _Uvicorn(_config(self.app))
-            self._task = asyncio.create_task(self._server.serve([listener]))
-            # uvicorn tells of its start by this attribute only
-            while not self._server.started and not self._task.done():  # noqa: ASYNC110
-                await asyncio.sleep(0.005)
-            if self._task.done():
-                await self._task
+            await self._lifespan.__aenter__()
         except BaseException:
             listener.close()
             raise
         self._port = listener.getsockname()[1]
+        self._task = asyncio.create_task(self._serve(listener))
+        # uvicorn tells of its start by this attribute only
+        while not self._server.started and not self._task.done():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
     async def stop(self) -> None:
         """Answer what is in flight, write down what is in memory, leave the folder."""
-        if self._server is not None and self._task is not None:
+        if self._task is not None:
             self.simulator.activity.stopping = True
             self._server.should_exit = True
             await self._task
+
+    async def _serve(self, listener: socket.socket) -> None:
+        try:
+            await self._server.serve([listener])
+        finally:
+            listener.close()
+            await self._lifespan.__aexit__(None, None, None)
 
     async def wait(self) -> None:
         """Return when the server has ended."""
@@ -196,7 +203,7 @@ def _config(app: Starlette) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=_Protocol,
-        lifespan="on",
+        lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,

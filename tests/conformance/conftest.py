@@ -16,16 +16,16 @@ from gristmill_simulators.server import SimulatorServer
 
 
 class Clock:
-    """The server's clock: the real one plus what a test adds."""
+    """The server's clock: it stands still until a test moves it."""
 
     def __init__(self) -> None:
-        self.offset = 0.0
+        self._now = time.time()
 
     def __call__(self) -> float:
-        return time.time() + self.offset
+        return self._now
 
     def advance(self, seconds: float) -> None:
-        self.offset += seconds
+        self._now += seconds
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +50,10 @@ async def control(shared: tuple[SimulatorServer, Clock]) -> AsyncIterator[httpx.
 
 
 @pytest.fixture
-def server(shared: tuple[SimulatorServer, Clock], control: httpx.AsyncClient) -> SimulatorServer:
+def server(
+    shared: tuple[SimulatorServer, Clock],
+    control: httpx.AsyncClient,  # noqa: ARG001 — it has made the server forget
+) -> SimulatorServer:
     return shared[0]
 
 

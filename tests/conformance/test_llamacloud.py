@@ -211,16 +211,19 @@ async def test_the_same_bytes_and_options_cost_nothing_for_48_hours(llama, contr
     forced = await parsed(llama, "a.pdf", pdf, disable_cache=True)
     clock.advance(48 * 3600 + 60)
     late = await parsed(llama, "a.pdf", pdf)
-    credits = [one.job.usage.credits for one in (first, again, other, forced, late)]
-    assert credits == [9.0, 0.0, 3.0, 9.0, 9.0]
+    costs = [one.job.usage.credits for one in (first, again, other, forced, late)]
+    assert costs == [9.0, 0.0, 3.0, 9.0, 9.0]
     assert again.job_metadata["job_is_cache_hit"] is True
     assert len(again.text.pages) == 3
     bill = (await control.get("/billed")).json()["llamacloud"]
     assert (bill["credits"], bill["jobs"]) == (30.0, 5)
 
 
-async def test_jobs_are_listed_by_id_status_and_time_in_pages(llama: AsyncLlamaCloud, pdf: bytes):
-    jobs = [(await parsed(llama, f"{n}.pdf", pdf)).job for n in range(5)]
+async def test_jobs_are_listed_by_id_status_and_time_in_pages(llama, pdf, clock):
+    jobs = []
+    for number in range(5):
+        jobs.append((await parsed(llama, f"{number}.pdf", pdf)).job)
+        clock.advance(1)
     broken = (await parsed(llama, "b.pdf", b"%PDF-")).job
     chosen = {jobs[0].id, jobs[3].id}
     assert {job.id async for job in llama.parsing.list(job_ids=list(chosen))} == chosen

@@ -247,7 +247,8 @@ async def test_ranges_conditions_and_head(docs, http: httpx.AsyncClient):
     assert (missing.status_code, missing.content) == (400, b"")
 
 
-async def test_a_raw_upload_keeps_its_headers(docs, http: httpx.AsyncClient):
+@pytest.mark.usefixtures("docs")
+async def test_a_raw_upload_keeps_its_headers(http: httpx.AsyncClient):
     async def chunks():
         yield b"hello "
         yield b"world"

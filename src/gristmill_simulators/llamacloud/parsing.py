@@ -143,7 +143,7 @@ class Parsing:
 
     def _new_job(self, wanted: ParseRequest, file: sqlite3.Row) -> dict[str, Any]:
         settings = self._simulator.settings.current
-        now = self._simulator.clock()
+        now = round(self._simulator.clock(), 6)  # the precision on the wire, so that filters meet
         ranges = wanted.page_ranges
         effort = wanted.processing_options and wanted.processing_options.confidence_score_effort
         webhooks = [hook.model_dump() for hook in wanted.webhook_configurations or ()]

@@ -65,10 +65,12 @@ class Pool:
 
     def _read(self, reading: Reading, seconds: float) -> Read | Failed:
         try:
-            child = self._idle.pop() if self._idle else _Child()
+            child = self._take()
         except OSError as error:
             return Failed("TIMEOUT", f"no process could be started: {error.strerror}")
         self._busy.add(child)
+        if self._closed:  # `close` may have looked just before
+            child.kill()
         try:
             answer = child.ask(_request(reading), seconds)
         finally:
@@ -79,13 +81,22 @@ class Pool:
             child.kill()
         return answer
 
+    def _take(self) -> "_Child":
+        while self._idle:
+            child = self._idle.pop()
+            if child.reusable():
+                return child
+            child.kill()  # it died while nobody looked
+        return _Child()
+
 
 class _Child:
     def __init__(self) -> None:
         # a fresh interpreter: a fork would share our threads' locks, multiprocessing's spawn
         # would run the main module of whatever program the simulator is part of
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "gristmill_simulators.llamacloud.child"],
+            # -P: no module in the current folder may stand in for the standard library's
+            [sys.executable, "-P", "-m", "gristmill_simulators.llamacloud.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

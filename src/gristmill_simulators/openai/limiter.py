@@ -123,8 +123,9 @@ class Limiter:
 
     def _limited(self, model: str, name: str, cost: Cost, wait: float, now: float) -> OpenAIError:
         bucket = self._of(model)[name]
-        # with a burst below a minute the room is smaller than the limit that is shown
-        used = int(bucket.level(now) + bucket.limit - bucket.capacity)
+        # with a burst below a minute the room is smaller than the limit that is shown;
+        # rounded up, so that used + requested is above the limit as in every recording
+        used = math.ceil(bucket.level(now) + bucket.limit - bucket.capacity)
         return self._refusal(
             name,
             f"Rate limit reached for {model} in organization {ORGANIZATION} on {_UNITS[name]}:"

@@ -1,0 +1,102 @@
+"""One detached server per folder: started once, found by all, never mistaken for another."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gristmill_simulators import background
+
+STARTER = """
+import asyncio, pathlib, sys
+from gristmill_simulators import background
+print(asyncio.run(background.ensure_running(pathlib.Path(sys.argv[1]), idle_seconds=60)))
+"""
+
+
+@pytest.fixture
+async def folder(tmp_path: Path):
+    yield tmp_path
+    await background.stop(tmp_path)
+
+
+async def health(base_url: str) -> dict:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        return (await client.get(f"{base_url}/_simulator/health")).json()
+
+
+async def start_elsewhere(folder: Path) -> str:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", STARTER, str(folder), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    return output.decode().strip()
+
+
+async def test_processes_that_start_it_at_once_get_the_same_one_and_it_outlives_them(folder):
+    urls = await asyncio.gather(*[start_elsewhere(folder) for _ in range(3)])
+    assert len(set(urls)) == 1
+    found = await health(urls[0])  # every starter has ended
+    assert found["status"] == "ok"
+    assert os.getsid(found["pid"]) == found["pid"]  # Ctrl-C in our terminal does not reach it
+    assert await background.ensure_running(folder) == urls[0]
+    assert await background.stop(folder) is True
+    assert await background.stop(folder) is False
+
+
+async def test_a_killed_server_is_replaced_with_its_state(folder):
+    first = await background.ensure_running(folder, idle_seconds=60)
+    async with httpx.AsyncClient(trust_env=False) as client:
+        await client.post(f"{first}/_simulator/settings", json={"billing_delay_seconds": 7})
+    os.kill((await health(first))["pid"], signal.SIGKILL)
+    second = await background.ensure_running(folder, idle_seconds=60)
+    async with httpx.AsyncClient(trust_env=False) as client:
+        settings = (await client.get(f"{second}/_simulator/settings")).json()
+    assert settings["billing_delay_seconds"] == 7
+
+
+async def test_the_address_of_somebody_else_is_not_believed(folder):
+    async def answer(_reader, writer):
+        body = json.dumps({"instance": "another", "status": "ok", "pid": os.getpid()}).encode()
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\n" + body)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as stranger:
+        port = stranger.sockets[0].getsockname()[1]
+        address = {"base_url": f"http://127.0.0.1:{port}", "instance": "ours"}
+        (folder / "address.json").write_text(json.dumps(address))
+        assert await background.stop(folder) is False
+        url = await background.ensure_running(folder, idle_seconds=60)
+    assert url != address["base_url"]
+    assert (await health(url))["service"] == "gristmill-simulators"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"base_url": "http://127.0.0.1:x"}', b"\xff"]
+)
+async def test_a_broken_address_file_means_not_running(tmp_path, content):
+    (tmp_path / "address.json").write_bytes(content)
+    assert await background.stop(tmp_path) is False
+
+
+async def test_an_idle_server_ends_and_takes_its_address_away(tmp_path):
+    url = await background.ensure_running(tmp_path, idle_seconds=0.05)
+    for _ in range(500):
+        if not (tmp_path / "address.json").exists():
+            break
+        await asyncio.sleep(0.01)
+    assert not (tmp_path / "address.json").exists()
+    await asyncio.to_thread(background._wait_for_owner, tmp_path)
+    with pytest.raises(httpx.TransportError):
+        await health(url)
+
+
+async def test_a_server_that_cannot_start_says_why(tmp_path):
+    (tmp_path / "data").write_text("a file where the folder should be")
+    with pytest.raises(background.NotStarted, match="data"):
+        await background.ensure_running(tmp_path)
