@@ -1,0 +1,37 @@
+"""Layers alone and together."""
+
+import pytest
+from scripted import ENDPOINT, Grind, Look, ScriptedService, answer
+
+from gristmill import errors
+from gristmill.contract import Origin, ServiceHealth, Status
+from gristmill.policies import stack
+from gristmill.policies.journal import Journal
+from gristmill.policies.layer import Layer
+from gristmill.policies.observe import Observe
+
+
+async def test_a_layer_that_overrides_nothing_changes_nothing():
+    result, health = answer(), ServiceHealth(Status.DEGRADED, reason="slow")
+    inner = ScriptedService([result, errors.Throttled("slower")], available=False, health=health)
+    layer = Layer(Layer(inner))
+
+    assert layer.is_available() is False
+    assert await layer.get_health() is health
+    assert await layer.execute(Look()) is result
+    with pytest.raises(errors.Throttled):
+        await layer.execute(Look())
+    assert inner.calls == [Look(), Look()]
+
+
+async def test_the_stack_is_observe_then_journal_then_the_adapter(database):
+    adapter = ScriptedService([answer(used=1)])
+    service = stack(adapter, database=database, origin=Origin.REAL, endpoint=ENDPOINT)
+
+    assert isinstance(service, Observe)
+    assert isinstance(service.next, Journal)
+    assert service.next.next is adapter
+    assert (await service.execute(Grind())).value == "flour"
+    async with database.connection() as connection:
+        cursor = await connection.execute("SELECT state, nano_dollars FROM calls")
+        assert await cursor.fetchall() == [{"state": "actual", "nano_dollars": 20}]
