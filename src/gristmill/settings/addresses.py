@@ -7,6 +7,7 @@ secret.
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
+from itertools import zip_longest
 from typing import Annotated, Final
 from urllib.parse import quote, urlsplit
 
@@ -44,7 +45,8 @@ def loopback_url(url: str) -> str:
 
 
 def api_key(key: str) -> str:
-    if not key.isascii() or not key.isprintable() or " " in key:
+    """A key that can be sent in a header: printable ASCII without blanks."""
+    if not re.fullmatch(r"[!-~]+", key):
         raise ValueError("It holds blanks or characters that no key has.")
     return key
 
@@ -98,11 +100,13 @@ def _is_sound(parts: Mapping[str, str]) -> bool:
 
 def _shown(parts: Mapping[str, str]) -> str:
     login = quote(parts.get("user", "")) + (":***" if "password" in parts else "")
-    host = quote(parts.get("host", ""), safe=",:[]")
-    port = f":{parts['port']}" if "port" in parts else ""
-    return (
-        f"postgresql://{login}{'@' if login else ''}{host}{port}/{quote(parts.get('dbname', ''))}"
-    )
+    pairs = zip_longest(parts.get("host", "").split(","), parts.get("port", "").split(","))
+    hosts = ",".join(_host(host or "") + (f":{port}" if port else "") for host, port in pairs)
+    return f"postgresql://{login}{'@' if login else ''}{hosts}/{quote(parts.get('dbname', ''))}"
+
+
+def _host(host: str) -> str:
+    return f"[{host}]" if ":" in host else quote(host, safe="")
 
 
 def _is_private(host: str) -> bool:

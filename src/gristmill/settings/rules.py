@@ -36,8 +36,8 @@ def _modes(settings: "Settings") -> Iterator[Problem]:
     words = settings.words()
     for field, mode in _modes_in_use(settings).items():
         if refusal := _refusal(settings, mode):
-            wrong, right = refusal
-            yield words[field].problem(wrong, right=right)
+            wrong, right, example = refusal
+            yield words[field].problem(wrong, right=right, example=example)
 
 
 def _modes_in_use(settings: "Settings") -> dict[str, ServiceMode]:
@@ -49,22 +49,25 @@ def _modes_in_use(settings: "Settings") -> dict[str, ServiceMode]:
     }
 
 
-def _refusal(settings: "Settings", mode: ServiceMode) -> tuple[str, str] | None:
+def _refusal(settings: "Settings", mode: ServiceMode) -> tuple[str, str, str] | None:
     if mode is ServiceMode.HYBRID:
         return (
-            "hybrid cannot be used yet: falling back to a simulator is not built.",
+            "It is hybrid, which cannot be used yet: falling back to a simulator is not built.",
             "mock or real",
+            "mock",
         )
     if mode is ServiceMode.REAL and not settings.i_accept_no_limits:
         return (
-            "real services are paid for, and no budget that stops the spending is built yet.",
+            "Real services are paid for, and no budget that stops the spending is built yet.",
             "mock, or GRISTMILL_I_ACCEPT_NO_LIMITS=1 beside it to spend without any limit",
+            "mock",
         )
     production = settings.environment == "production" and not settings.allow_mock_in_production
     if mode is ServiceMode.MOCK and production:
         return (
-            "in production a simulator may not answer.",
+            "In production a simulator may not answer.",
             "real, or GRISTMILL_ALLOW_MOCK_IN_PRODUCTION=1 beside it to let it answer",
+            "real",
         )
     return None
 
@@ -75,7 +78,7 @@ def _keys(settings: "Settings") -> Iterator[Problem]:
         if settings.mode_of(service) is ServiceMode.REAL:
             for field in fields:
                 if getattr(settings, field) is None:
-                    yield words[field].problem(f"it is missing, and {service} is in real mode.")
+                    yield words[field].problem(f"It is missing, and {service} is in real mode.")
 
 
 def _dimensions(settings: "Settings") -> Iterator[Problem]:
@@ -93,12 +96,14 @@ def _chunks(settings: "Settings") -> Iterator[Problem]:
     words, tokens = settings.words(), settings.chunk_tokens
     if settings.chunk_overlap >= tokens:
         yield words["chunk_overlap"].problem(
-            f"chunks of {tokens} tokens cannot repeat {settings.chunk_overlap} of them.",
+            f"Chunks of {tokens} tokens cannot repeat {settings.chunk_overlap} of them.",
             right=f"a whole number from 0 to {tokens - 1}",
+            example=str(tokens // 8),
         )
     if settings.embedding_batch * tokens > REQUEST_TOKENS:
         yield words["embedding_batch"].problem(
             f"{settings.embedding_batch} chunks of {tokens} tokens are more than the "
             f"{REQUEST_TOKENS} tokens that one request may have.",
             right=f"a whole number from 1 to {REQUEST_TOKENS // tokens}",
+            example=str(REQUEST_TOKENS // tokens),
         )

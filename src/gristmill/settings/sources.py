@@ -39,7 +39,7 @@ def read_file(path: Path) -> tuple[Layer, list[Problem]]:
     try:
         for line, name, value in _assignments(path.read_text("utf-8-sig")):
             if value is None:
-                problems.append(_unreadable(f"{path.name}, line {line}", "it assigns nothing."))
+                problems.append(_unreadable(f"{path.name}, line {line}", "It assigns nothing."))
             else:
                 variables[name] = value
     except FileNotFoundError:
@@ -54,15 +54,16 @@ def _assignments(text: str) -> Iterator[tuple[int, str, str | None]]:
     from dotenv.parser import parse_stream  # noqa: PLC0415 — 30 ms, and most runs have no file
 
     for binding in parse_stream(StringIO(text)):
-        start = len(binding.original.string) - len(binding.original.string.lstrip("\n"))
+        text = binding.original.string
+        blank = text[: len(text) - len(text.lstrip())].count("\n")  # counted to what follows
         if binding.error or binding.key is not None:
             value = None if binding.error else binding.value
-            yield binding.original.line + start, binding.key or "", value
+            yield binding.original.line + blank, binding.key or "", value
 
 
 def _why(error: OSError | UnicodeDecodeError) -> str:
     reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-    return f"it cannot be read: {reason}."
+    return f"It cannot be read: {reason}."
 
 
 def _unreadable(what: str, wrong: str) -> Problem:
@@ -85,10 +86,10 @@ def _take(setting: Setting, layer: Layer, present: list[str], folder: Path) -> F
     if not (setting.secret and name.endswith("_FILE")):
         return Found(value, name, layer.source)
     try:
-        text = (folder / Path(value).expanduser()).read_text("utf-8-sig").strip()
+        text = (folder / value).read_text("utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         return _no_secret(name, _why(error))
-    return Found(text, name, layer.source) if text else _no_secret(name, "the file is empty.")
+    return Found(text, name, layer.source) if text else _no_secret(name, "The file is empty.")
 
 
 def _no_secret(name: str, wrong: str) -> Problem:
@@ -112,6 +113,6 @@ def _unknown(name: str, known: Mapping[str, Setting]) -> Problem:
     close = [near for each in candidates for near in get_close_matches(each, known, 1, 0.75)]
     if not close:
         right = "one of the names in docs/configuration.md, or none"
-        return Problem(name, "there is no such setting.", right, "GRISTMILL_MODE=mock")
+        return Problem(name, "There is no such setting.", right, "GRISTMILL_MODE=mock")
     example = f"{close[0]}={known[close[0]].example}"
-    return Problem(name, "there is no such setting.", f"perhaps {close[0]}", example)
+    return Problem(name, "There is no such setting.", f"perhaps {close[0]}", example)
