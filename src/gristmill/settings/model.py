@@ -239,8 +239,7 @@ class Settings(BaseModel):
         Field(pattern=r"^\d{4}-\d\d-\d\d$"),
         Setting(
             "GRISTMILL_PARSE_VERSION",
-            "Dated version of the parse tier; by default "
-            + ", ".join(map(" ".join, TIER_VERSIONS.items())),
+            f"Dated version of the tier; else {', '.join(map(' '.join, TIER_VERSIONS.items()))}.",
             "a date",
             "2026-09-28",
         ),
