@@ -19,6 +19,7 @@ from gristmill.contract import (
 )
 
 MODEL = "text-embedding-3-small"
+HEALTHY = ServiceHealth(Status.HEALTHY, reason="It answers.")
 ENDPOINT = "https://api.vendor.test/v1"
 
 
@@ -77,7 +78,7 @@ class ScriptedService(ServiceInterface):
 
     script: Sequence[Result[Any] | BaseException] = ()
     available: bool = True
-    health: ServiceHealth = ServiceHealth(Status.HEALTHY, reason="It answers.")
+    health: ServiceHealth = HEALTHY
     calls: list[Operation[Any]] = field(default_factory=list)
     hangs: bool = False
     reached: asyncio.Event = field(default_factory=asyncio.Event)

@@ -22,11 +22,11 @@ _SECRET_NAME: Final = re.compile(_NAME, re.IGNORECASE)
 
 # Each keeps what its named groups say and masks the rest. Order matters: whole addresses first.
 _PATTERNS: Final = tuple(
-    re.compile(pattern, re.IGNORECASE)
+    re.compile(pattern, re.IGNORECASE | re.DOTALL)
     for pattern in (
         # A password in an address. That of Postgres may hold a stray slash or @.
-        r"(?P<head>\bpostgres(?:ql)?(?:\+\w+)?://[^\s:@/\"']*:)[^\s\"']*(?P<tail>@)",
-        r"(?P<head>\b[a-z][a-z0-9+.-]{1,20}://[^\s:@/\"']*:)[^\s/\"'<>]+(?P<tail>@)",
+        r"(?P<head>postgres(?:ql)?(?:\+\w+)?://[^\s:@/\"']*:)[^\s\"']*(?P<tail>@)",
+        r"(?P<head>[a-z][a-z0-9+.-]{1,20}://[^\s:@/\"']*:)[^\s/\"'<>]+(?P<tail>@)",
         # Signatures and keys in the query of an address.
         (
             r"(?P<head>[?&;](?:token|sig|signature|key|api[_-]?key|apikey|access_token|password"
@@ -38,7 +38,9 @@ _PATTERNS: Final = tuple(
         # name = value, as in connection strings, JSON and the repr of a mapping.
         (
             rf"(?P<head>{_NAME}\\?[\"']?\s*[:=]\s*b?)"
-            r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|(?!\s|bearer\s)[^\s\"'&,;)\]}]+)"
+            # A word, or quoted; inside another quotation backslashes are doubled.
+            r"(?:'(?:[^'\\]|\\+[^\\])*(?:'|\\*$)|\"(?:[^\"\\]|\\+[^\\])*(?:\"|\\*$)"
+            r"|\\+(?P<quote>[\"']).*?(?:(?P=quote)|$)|(?!\s|bearer\s)[^\s\"'&,;)\]}]+)"
         ),
     )
 ) + tuple(
