@@ -16,6 +16,7 @@ from starlette.requests import Request
 if TYPE_CHECKING:  # the name exists for type checkers only
     from python_multipart.multipart import MultipartCallbacks
 
+_INCOMING = "incoming-"
 _FIELD_BYTES = 1024 * 1024  # of one form field, more is cut
 _FIELDS = 32
 
@@ -47,12 +48,18 @@ class Stored:
         self.path.unlink(missing_ok=True)
 
 
+def sweep(folder: Path) -> None:
+    """Remove what a killed process had begun to receive."""
+    for path in folder.glob(f"{_INCOMING}*"):
+        path.unlink(missing_ok=True)
+
+
 class FileWriter:
     """Writes and hashes as the bytes come; removes the file unless `finish` was reached."""
 
     def __init__(self, folder: Path, limit: int | None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / f"incoming-{uuid.uuid4().hex}"
+        self._path = folder / f"{_INCOMING}{uuid.uuid4().hex}"
         self._file = self._path.open("wb")
         self._limit = limit
         self._size = 0
@@ -120,23 +127,23 @@ async def store_form(request: Request, folder: Path, limit: int | None) -> Form:
         raise MalformedForm("no boundary")
     reader = _FormReader(folder, limit)
     try:
+        await _feed(request, boundary, reader)
+    except BaseException:
+        reader.abandon()
+        raise
+    return reader.form
+
+
+async def _feed(request: Request, boundary: str, reader: "_FormReader") -> None:
+    try:
         parser = MultipartParser(boundary, reader.callbacks())
         async for chunk in request.stream():
             parser.write(chunk)
         parser.finalize()
-    except (BodyTooLarge, MalformedForm):
-        reader.abandon()
-        raise
     except ValueError as error:  # what the parser raises derives from it
-        reader.abandon()
         raise MalformedForm(str(error)) from None
-    except BaseException:
-        reader.abandon()
-        raise
     if not reader.ended:
-        reader.abandon()
         raise MalformedForm("Unexpected end of form")
-    return reader.form
 
 
 class _FormReader:

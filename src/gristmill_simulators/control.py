@@ -73,6 +73,7 @@ class Control:
         return _json(await self._simulator.calls.summary())
 
     async def billed(self, _request: Request) -> Response:
+        await self._simulator.calls.flush()  # what nobody waited for is written, too
         return _json(self._vendors.billed())
 
     async def list_faults(self, _request: Request) -> Response:

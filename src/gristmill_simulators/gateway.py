@@ -1,13 +1,17 @@
 """The outermost layer: every answer is stamped, every vendor call recorded."""
 
+import logging
 import time
 
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gristmill_simulators import __version__
 from gristmill_simulators.calls import Call
 from gristmill_simulators.operation import CALL
 from gristmill_simulators.simulator import Simulator
+
+_log = logging.getLogger(__name__)
 
 STAMP = (b"x-simulated", f"gristmill/{__version__}".encode())
 
@@ -30,7 +34,7 @@ class Gateway:
         began = time.perf_counter()
         simulator.activity.in_flight += 1
         try:
-            await self._app(scope, receive, _Stamped(send, call))
+            await self._answer(scope, receive, _Stamped(send, call))
         finally:
             simulator.activity.in_flight -= 1
             simulator.activity.last = time.monotonic()
@@ -38,23 +42,35 @@ class Gateway:
             if call.vendor in _VENDORS:
                 simulator.calls.append(call)
 
+    async def _answer(self, scope: Scope, receive: Receive, send: "_Stamped") -> None:
+        try:
+            await self._app(scope, receive, send)
+        except Exception:
+            if send.started:
+                raise
+            _log.exception("%s %s failed", scope["method"], scope["path"])
+            # not left to the framework outside of us, whose answer would not be stamped
+            await JSONResponse({"error": "the simulator failed"}, 500)(scope, receive, send)
+
 
 class _Stamped:
-    __slots__ = ("_call", "_send")
+    __slots__ = ("_call", "_send", "started")
 
     def __init__(self, send: Send, call: Call) -> None:
         self._send = send
         self._call = call
+        self.started = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            self.started = True
             self._call.status = message["status"]
             message["headers"] = [*message["headers"], STAMP]
         await self._send(message)
 
 
 def _call(scope: Scope, now: float) -> Call:
-    vendor = scope["path"].split("/", 2)[1]
+    vendor = scope["path"].lstrip("/").partition("/")[0]
     call = Call(vendor, scope["method"], scope["path"], now)
     for name, value in scope["headers"]:
         if name == b"x-stainless-retry-count" and value.isdigit():

@@ -15,7 +15,7 @@ class Held(Exception):
 @contextmanager
 def locked(path: Path, *, seconds: float) -> Iterator[None]:
     """Hold an exclusive lock; raises Held when it is not free within `seconds`. Blocks."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     # not inherited by children: a server we start must not keep our lock
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

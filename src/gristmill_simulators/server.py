@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
@@ -41,20 +41,18 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        owner = locked(data_dir / "owner.lock", seconds=_OWNER_SECONDS)
-        await asyncio.to_thread(owner.__enter__)
-        simulator = Simulator.open(data_dir, vendors.SCHEMA, clock)
-        everything = Vendors(simulator, workers)
-        app.state.simulator = simulator
-        app.state.vendors = everything
-        control = Mount("/_simulator", routes=Control(simulator, everything).routes())
-        app.router.routes[:] = [*everything.routes(), control]
-        try:
+        async with AsyncExitStack() as stack:
+            owner = locked(data_dir / "owner.lock", seconds=_OWNER_SECONDS)
+            await asyncio.to_thread(stack.enter_context, owner)
+            simulator = Simulator.open(data_dir, vendors.SCHEMA, clock)
+            stack.push_async_callback(simulator.close)
+            everything = Vendors(simulator, workers)
+            stack.push_async_callback(everything.close)
+            await everything.start()
+            app.state.simulator, app.state.vendors = simulator, everything
+            control = Mount("/_simulator", routes=Control(simulator, everything).routes())
+            app.router.routes[:] = [*everything.routes(), control]
             yield
-        finally:
-            await everything.close()
-            await simulator.close()
-            owner.__exit__(None, None, None)
 
     return Starlette(lifespan=lifespan, middleware=[Middleware(Gateway)])
 

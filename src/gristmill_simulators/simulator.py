@@ -40,8 +40,10 @@ class Simulator:
 
     @classmethod
     def open(cls, folder: Path, schema: str, clock: Callable[[], float]) -> "Simulator":
-        folder.mkdir(parents=True, exist_ok=True)
-        database = Database(folder / "state.sqlite", calls.SCHEMA + settings.SCHEMA + schema)
+        # uploaded documents may be real ones, only the vendors are simulated
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # another schema gets another name and starts empty; simulated state is no treasure
+        database = Database(folder / "state-1.sqlite", calls.SCHEMA + settings.SCHEMA + schema)
         return cls(
             folder,
             database,

@@ -36,6 +36,10 @@ class Vendors:
             Mount("/supabase", routes=storage),
         ]
 
+    async def start(self) -> None:
+        """Go on with what the last process left unfinished."""
+        await self._llamacloud.runner.resume()
+
     def busy(self) -> bool:
         """Is a document being parsed, or waiting for it?"""
         return self._llamacloud.runner.busy > 0

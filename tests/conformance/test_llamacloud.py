@@ -302,3 +302,13 @@ async def wait_until_parsed(control: httpx.AsyncClient) -> None:
             return
         await asyncio.sleep(0.01)
     raise AssertionError("the document was not parsed")
+
+
+async def test_a_look_at_a_list_counts_like_a_look_at_the_job(llama, control, pdf):
+    await settings(control, transition={"kind": "polls", "value": 1})
+    job = await llama.parsing.create(
+        tier="fast", version="latest", file_id=await uploaded(llama, "a.pdf", pdf)
+    )
+    await wait_until_parsed(control)
+    looks = [[one.status async for one in llama.parsing.list(job_ids=[job.id])] for _ in range(2)]
+    assert looks == [["PENDING"], ["COMPLETED"]]

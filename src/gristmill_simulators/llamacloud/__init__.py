@@ -19,6 +19,8 @@ Not faithful:
 - options that shape the output (`output_options`, `processing_options`, `crop_box`) are
   checked and change the cache key, but not the text; the cost optimizer saves nothing and chart
   parsing costs nothing;
+- `expand` knows markdown, markdown_full, text, text_full, items, metadata, usage and
+  job_metadata; every other value is a 400;
 - `source_url`, `configuration_id` and `webhook_configuration_ids` are refused with 400, webhooks
   are checked and kept but not sent; `/parse/upload`, webhook configs, batches, usage metrics
   and presigned contents do not exist yet: 404;

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 import sqlite3
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime
@@ -143,7 +144,8 @@ class Parsing:
 
     def _new_job(self, wanted: ParseRequest, file: sqlite3.Row) -> dict[str, Any]:
         settings = self._simulator.settings.current
-        now = round(self._simulator.clock(), 6)  # the precision on the wire, so that filters meet
+        # the precision on the wire, so that filters meet; cut, so that it is never in the future
+        now = math.floor(self._simulator.clock() * 1e6) / 1e6
         ranges = wanted.page_ranges
         effort = wanted.processing_options and wanted.processing_options.confidence_score_effort
         webhooks = [hook.model_dump() for hook in wanted.webhook_configurations or ()]

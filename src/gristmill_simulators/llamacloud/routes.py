@@ -28,7 +28,6 @@ class LlamaCloud:
         self._simulator = simulator
         self.folders = state.Folders(simulator.folder)
         self.runner = Runner(simulator, self.folders, workers)
-        self.runner.resume()
         self._files = Files(simulator, self.folders, self.runner)
         self._parsing = Parsing(simulator, self.folders, self.runner)
         self._bucket: Bucket | None = None

@@ -26,8 +26,12 @@ class Runner:
         self._tasks = [asyncio.create_task(self._work()) for _ in range(workers)]
         self.busy = 0
 
-    def resume(self) -> None:
-        """Take up what the last process left unfinished, oldest first."""
+    async def resume(self) -> None:
+        """Take up what the last process left unfinished, and throw away what has expired."""
+        now = self._simulator.clock()
+        files, results = await self._simulator.database.write(lambda c: state.purge(c, now))
+        for path in [*map(self._folders.file, files), *map(self._folders.result, results)]:
+            path.unlink(missing_ok=True)
         rows = self._simulator.database.read(
             "SELECT id FROM llama_jobs WHERE status IN ('PENDING', 'RUNNING') ORDER BY sequence"
         )

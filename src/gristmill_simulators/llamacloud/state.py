@@ -7,6 +7,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from gristmill_simulators.bodies import sweep
 from gristmill_simulators.database import Database
 
 SCHEMA = """
@@ -126,6 +127,21 @@ def billed(database: Database) -> dict[str, Any]:
     return {**total, "by_tier": by_tier}
 
 
+def purge(connection: sqlite3.Connection, now: float) -> tuple[list[str], list[str]]:
+    """Forget expired files, and results too old for the cache that no job shows; their ids."""
+    needed = "SELECT file_id FROM llama_jobs WHERE status IN ('PENDING', 'RUNNING')"
+    files = connection.execute(
+        f"DELETE FROM llama_files WHERE expires_at <= ? AND id NOT IN ({needed}) RETURNING id",
+        (now,),
+    ).fetchall()
+    shown = "SELECT result_id FROM llama_jobs WHERE result_id IS NOT NULL"
+    results = connection.execute(
+        f"DELETE FROM llama_results WHERE created_at <= ? AND id NOT IN ({shown}) RETURNING id",
+        (now - CACHE_SECONDS,),
+    ).fetchall()
+    return [row["id"] for row in files], [row["id"] for row in results]
+
+
 def reset(connection: sqlite3.Connection) -> None:
     for table in ("llama_files", "llama_jobs", "llama_results", "llama_bills"):
         connection.execute(f"DELETE FROM {table}")
@@ -142,6 +158,7 @@ class Folders:
     def create(self) -> None:
         self.files.mkdir(parents=True, exist_ok=True)
         self.results.mkdir(parents=True, exist_ok=True)
+        sweep(self.files)
 
     def file(self, file_id: str) -> Path:
         return self.files / file_id

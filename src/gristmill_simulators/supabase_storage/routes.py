@@ -113,6 +113,6 @@ async def _version(_request: Request) -> Response:
 async def _unknown(request: Request) -> Response:
     path = request.url.path.removeprefix("/supabase").removeprefix("/storage/v1")
     message = f"Route {request.method}:{path} not found"
-    if path.split("/", 2)[1] in _KNOWN:
+    if path.strip("/").partition("/")[0] in _KNOWN:
         raise StorageError("404", "Not Found", message, "InvalidRequest", 404)
     return json({"message": message, "error": "Not Found", "statusCode": 404}, 404)

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from gristmill_simulators.bodies import sweep
 from gristmill_simulators.database import Database
 
 SCHEMA = """
@@ -138,6 +139,7 @@ class Folders:
 
     def create(self) -> None:
         self.objects.mkdir(parents=True, exist_ok=True)
+        sweep(self.objects)
 
     def version(self, version: str) -> Path:
         return self.objects / version[:2] / version
