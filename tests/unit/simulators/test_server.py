@@ -98,6 +98,46 @@ async def test_a_job_that_was_running_when_the_server_was_killed_is_parsed_again
         assert done["error_message"].startswith("DOCUMENT_TOO_LARGE")
 
 
+async def test_no_answered_embedding_is_missing_from_the_bill_after_a_kill(tmp_path):
+    process, url = start(tmp_path)
+    body = {"model": "text-embedding-3-small", "input": "a", "dimensions": 8}
+    answered = 0
+
+    async def embed_until_the_end(http: httpx.AsyncClient) -> None:
+        nonlocal answered
+        while True:
+            answer = await http.post("/openai/v1/embeddings", json=body, headers=OPENAI)
+            answered += answer.json()["usage"]["total_tokens"]
+            if answered == 200:
+                process.kill()
+
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+        clients = [embed_until_the_end(http) for _ in range(8)]
+        ends = await asyncio.gather(*clients, return_exceptions=True)
+    process.wait()
+    assert all(isinstance(end, httpx.TransportError) for end in ends)
+    async with SimulatorServer(tmp_path) as server, client(server) as http:
+        billed = (await http.get("/_simulator/billed")).json()["openai"]
+    # at most the requests in flight are billed without an answer
+    assert 200 <= answered <= billed[body["model"]]["tokens"] <= answered + 8
+
+
+async def test_expired_files_and_results_go_away_at_the_next_start(tmp_path):
+    now = time.time()
+    async with SimulatorServer(tmp_path, clock=lambda: now) as server, client(server) as http:
+        job = await submit(http, "a.md", b"# words")
+        await wait_for(http, job, "COMPLETED")
+        await http.delete(f"/llamacloud/api/v2/parse/{job}", headers=LLAMA)
+    assert stored(tmp_path) == 2
+    now += 49 * 3600
+    async with SimulatorServer(tmp_path, clock=lambda: now):
+        assert stored(tmp_path) == 0
+
+
+def stored(folder: Path) -> int:
+    return len([path for path in (folder / "llamacloud").rglob("*") if path.is_file()])
+
+
 async def test_a_folder_has_one_server_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr("gristmill_simulators.server._OWNER_SECONDS", 0.05)
     async with SimulatorServer(tmp_path):
