@@ -169,6 +169,20 @@ async def test_a_database_that_hangs_stops_the_call_in_bounded_time(database):
     assert await entries(database) == []
 
 
+async def test_a_cancelled_call_waits_for_a_hanging_database_no_longer_than_the_bound(database):
+    service = ScriptedService([answer(used=1)])
+    async with database.transaction() as connection:
+        await connection.execute("LOCK TABLE journal IN EXCLUSIVE MODE")
+        layer = journal(service, database, write_seconds=0.05)
+        call = asyncio.create_task(layer.execute(Grind()))
+        await asyncio.sleep(0)
+        call.cancel()
+        await asyncio.wait({call}, timeout=5)
+        assert call.cancelled()
+    assert service.calls == []
+    assert await entries(database) == []
+
+
 async def test_a_paid_answer_is_handed_on_when_its_entry_cannot_be_written(database, caplog):
     class Closing(ScriptedService):
         async def execute(self, operation):

@@ -133,6 +133,13 @@ def test_the_filter_masks_the_records_of_a_hosts_own_handlers():
     assert KEY not in shown
 
 
+def test_the_filter_leaves_our_own_events_as_they_are(caplog):
+    caplog.handler.addFilter(MaskingFilter())
+    get_logger("gristmill.part").warning("event", said=KEY, pages=3)
+    (record,) = caplog.records
+    assert (record.msg["event"], record.msg["said"], record.msg["pages"]) == ("event", "***", 3)
+
+
 def test_nothing_is_printed_and_nothing_configured_by_importing_and_using_it():
     program = (
         "import logging, structlog\n"
