@@ -5,13 +5,9 @@ from base64 import b64encode
 import numpy as np
 import orjson
 
-from gristmill_simulators.openai.request import NATIVE_DIMENSIONS, Embedding
+from gristmill_simulators.openai.request import NATIVE_DIMENSIONS, Embedding, echoed_model
 
 _LAYOUT = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
-
-
-def echoed_model(model: str) -> str:
-    return "text-embedding-ada-002-v2" if model == "text-embedding-ada-002" else model
 
 
 def body(request: Embedding) -> bytes:

@@ -47,6 +47,11 @@ def tokenizer() -> Any:  # noqa: ANN401 — the package has no types
     return quicktok.get_encoding("cl100k_base")
 
 
+def echoed_model(model: str) -> str:
+    """The name an answer gives to the model."""
+    return "text-embedding-ada-002-v2" if model == "text-embedding-ada-002" else model
+
+
 def parse(body: bytes) -> dict[str, Any]:
     """The JSON object of the body."""
     try:

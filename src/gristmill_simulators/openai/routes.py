@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from gristmill_simulators.environment import OPENAI_API_KEY
-from gristmill_simulators.openai import answer, errors, request, state
+from gristmill_simulators.openai import errors, request, state
 from gristmill_simulators.openai.limiter import ORGANIZATION, Limiter
 from gristmill_simulators.operation import Handler, call_of, route
 from gristmill_simulators.simulator import Simulator
@@ -145,13 +145,15 @@ def _read(body: bytes) -> tuple[dict[str, Any], int]:
 
 
 def _compute(fields: dict[str, Any]) -> tuple[request.Embedding, bytes]:
+    from gristmill_simulators.openai import answer  # noqa: PLC0415 — numpy, not at start-up
+
     embedding = request.checked(fields)
     return embedding, answer.body(embedding)
 
 
 def _about(model: str, seconds: float) -> dict[str, str]:
     return {
-        "openai-model": answer.echoed_model(model),
+        "openai-model": request.echoed_model(model),
         "openai-organization": ORGANIZATION,
         "openai-processing-ms": str(int(seconds * 1000)),
         "openai-project": "proj_simulated",
