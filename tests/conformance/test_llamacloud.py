@@ -312,3 +312,95 @@ async def test_a_look_at_a_list_counts_like_a_look_at_the_job(llama, control, pd
     await wait_until_parsed(control)
     looks = [[one.status async for one in llama.parsing.list(job_ids=[job.id])] for _ in range(2)]
     assert looks == [["PENDING"], ["COMPLETED"]]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tier": "fast", "agentic_options": {"custom_prompt": "x"}},
+        {"tier": "fast", "processing_options": {"forms": "enrich"}},
+        {"tier": "agentic", "fast_options": {}},
+        {"tier": "cost_effective", "processing_options": {"cost_optimizer": {"enable": True}}},
+        {"tier": "agentic", "http_proxy": "http://127.0.0.1:1"},
+    ],
+)
+async def test_options_of_another_tier_are_refused(llama, options):
+    with pytest.raises(llama_cloud.UnprocessableEntityError):
+        await llama.parsing.create(version="latest", file_id="some", **options)
+
+
+async def test_what_the_simulator_cannot_do_is_said_and_not_pretended(llama):
+    with pytest.raises(llama_cloud.BadRequestError, match="source_url"):
+        await llama.parsing.create(
+            tier="fast", version="latest", source_url="https://example.org/a.pdf"
+        )
+
+
+async def test_accepted_webhooks_do_not_change_the_cached_result(llama, pdf):
+    hook = {
+        "webhook_url": "https://hooks.example.org/x",
+        "webhook_events": ["parse.success", "parse.error"],
+        "webhook_output_format": "json",
+        "webhook_signing_secret": "simulated-secret",
+    }
+    await parsed(llama, "a.pdf", pdf)
+    again = await parsed(llama, "a.pdf", pdf, webhook_configurations=[hook])
+    assert again.job.usage.credits == 0
+
+
+async def test_a_confidence_score_costs_five_credits_more_a_page(llama, pdf):
+    options = {"confidence_score_effort": "high"}
+    got = await parsed(llama, "a.pdf", pdf, tier="agentic", processing_options=options)
+    assert got.job.usage.credits == 3 * (10 + 5)
+
+
+async def test_a_spreadsheet_costs_one_credit_a_sheet(llama):
+    got = await parsed(llama, "a.csv", b"a,b\n1,2\n", ["usage", "markdown"], tier="agentic_plus")
+    assert got.job.usage.credits == 1
+    assert got.markdown.pages[0].markdown.startswith("| a | b |")
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ({"status": "LOST"}, 422),
+        ({"page_size": "0"}, 422),
+        ({"created_at_on_or_after": "yesterday"}, 422),
+        ({"page_token": "???"}, 400),
+    ],
+)
+async def test_a_bad_list_query_is_refused(http, query, status):
+    headers = {"authorization": f"Bearer {environment.LLAMA_CLOUD_API_KEY}"}
+    answer = await http.get("/llamacloud/api/v2/parse", params=query, headers=headers)
+    assert answer.status_code == status
+    assert "detail" in answer.json()
+
+
+@pytest.mark.parametrize(
+    ("data", "files", "status"),
+    [
+        ({"purpose": "fun"}, {"file": ("a.pdf", b"x")}, 422),
+        ({}, {"file": ("a.pdf", b"x")}, 422),
+        ({"purpose": "parse"}, {"other": (None, b"x")}, 422),
+        ({"purpose": "parse"}, None, 400),
+    ],
+)
+async def test_a_bad_upload_is_refused(http, data, files, status):
+    headers = {"authorization": f"Bearer {environment.LLAMA_CLOUD_API_KEY}"}
+    path = "/llamacloud/api/v1/beta/files"
+    answer = await http.post(path, data=data, files=files, headers=headers)
+    assert answer.status_code == status
+
+
+async def test_a_result_that_is_gone_is_not_found(llama, server, pdf):
+    job = (await parsed(llama, "a.pdf", pdf)).job
+    for path in (server.simulator.folder / "llamacloud" / "results").iterdir():
+        path.unlink()
+    with pytest.raises(llama_cloud.NotFoundError, match="result"):
+        await llama.parsing.get(job.id, expand=["text"])
+
+
+async def test_unknown_routes_are_not_found(http):
+    headers = {"authorization": f"Bearer {environment.LLAMA_CLOUD_API_KEY}"}
+    answer = await http.post("/llamacloud/api/v2/extract", headers=headers)
+    assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"})

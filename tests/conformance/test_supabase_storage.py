@@ -308,3 +308,96 @@ async def test_stored_and_sent_bytes_are_counted(docs, control: httpx.AsyncClien
     await docs.download("a.txt")
     billed = (await control.get("/billed")).json()["supabase"]
     assert billed == {"objects": 1, "stored_bytes": 5, "egress_bytes": 10}
+
+
+async def test_buckets_are_changed_searched_and_sorted(storage, http: httpx.AsyncClient):
+    for name in ("Rye", "wheat", "oats"):
+        await storage.create_bucket(name)
+    await storage.update_bucket("oats", {"public": True, "allowed_mime_types": ["text/plain"]})
+    assert (await storage.get_bucket("oats")).allowed_mime_types == ["text/plain"]
+    query = {"search": "E", "sortColumn": "name", "sortOrder": "desc", "limit": "5"}
+    found = await http.get("/supabase/bucket", params=query, headers=SERVICE)
+    assert [bucket["id"] for bucket in found.json()] == ["wheat", "Rye"]
+    bad = await http.get("/supabase/bucket", params={"limit": "0"}, headers=SERVICE)
+    assert bad.json()["message"] == "querystring/limit must be >= 1"
+    empty = await http.put("/supabase/bucket/oats", json={}, headers=SERVICE)
+    assert empty.json()["message"].endswith("body must match a schema in anyOf")
+    for limits, status in (
+        ({"file_size_limit": "501MiB"}, "400"),
+        ({"file_size_limit": "9GB"}, "413"),
+    ):
+        made = await http.post("/supabase/bucket", json={"name": "x", **limits}, headers=SERVICE)
+        assert made.json()["statusCode"] == status
+    odd = {"name": "x", "allowed_mime_types": ["no mime"]}
+    assert (await http.post("/supabase/bucket", json=odd, headers=SERVICE)).json()["code"] == (
+        "InvalidMimeType"
+    )
+
+
+async def test_tokens_are_bound_to_what_they_were_made_for(docs, http: httpx.AsyncClient):
+    await docs.upload("a.txt", b"x", TEXT)
+    path = "/supabase/storage/v1/object/sign/docs/a.txt"
+    claims = {"url": "docs/a.txt", "scope": "upload", "upsert": False}
+    token = sign(claims, environment.SUPABASE_JWT_SECRET)
+    wrong = await http.get(path, params={"token": token})
+    assert wrong.json()["message"] == "Token is not scoped for download"
+    without = await http.get(path)
+    assert without.json()["message"] == "querystring must have required property 'token'"
+    garbage = await http.get(path, params={"token": "a.b"})
+    assert garbage.json() == {
+        "statusCode": "400",
+        "error": "InvalidJWT",
+        "message": "Invalid Compact JWS",
+        "code": "InvalidJWT",
+    }
+    eternal = sign({"url": "docs/a.txt"}, environment.SUPABASE_JWT_SECRET)
+    assert (await http.get(path, params={"token": eternal})).content == b"x"
+    named = await http.get(path, params={"token": eternal, "download": "é.txt"})
+    assert named.headers["content-disposition"] == (
+        "attachment; filename=%C3%A9.txt; filename*=UTF-8''%C3%A9.txt"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "message"),
+    [
+        (b"{", {}, "Body is not valid JSON but content-type is set to 'application/json'"),
+        (b"[]", {}, "body must be object"),
+        (b" " * (1024 * 1024 + 1), {}, "Request body is too large"),
+        (b"--x\r\n", {"content-type": "multipart/form-data; boundary=x"}, "No content provided"),
+    ],
+)
+async def test_bodies_that_cannot_be_read_say_so(docs, http, content, headers, message):
+    path = "/supabase/object/docs/a" if headers else "/supabase/object/list/docs"
+    answer = await http.post(path, content=content, headers={**SERVICE, **headers})
+    assert answer.json()["message"] == message
+    assert await docs.list() == []
+
+
+async def test_a_role_the_database_does_not_know_is_its_error(http: httpx.AsyncClient):
+    token = sign({"role": "miller"}, environment.SUPABASE_JWT_SECRET)
+    answer = await http.get("/supabase/bucket", headers={"authorization": f"Bearer {token}"})
+    assert (answer.status_code, answer.json()["error"]) == (500, "DatabaseError")
+
+
+async def test_the_service_says_that_it_lives(http: httpx.AsyncClient):
+    assert (await http.get("/supabase/storage/v1/status")).content == b""
+    assert (await http.get("/supabase/storage/v1/health", headers=ANON)).json() == {"healthy": True}
+
+
+async def test_files_sort_by_time_after_the_folders(docs, clock):
+    for key in ("b.txt", "sub/x.txt", "a.txt"):
+        await docs.upload(key, b"x", TEXT)
+        clock.advance(5)
+    options = {"sortBy": {"column": "created_at", "order": "desc"}}
+    assert [entry["name"] for entry in await docs.list("", options)] == ["sub", "a.txt", "b.txt"]
+    assert [entry["name"] for entry in await docs.list("", {"search": "sub/x"})] == ["x.txt"]
+
+
+async def test_user_metadata_comes_by_header_for_raw_bodies(docs, http: httpx.AsyncClient):
+    encoded = {"x-metadata": "eyJkb2MiOiAiRC0xNyJ9"}
+    await http.post("/supabase/object/docs/a", content=b"x", headers={**SERVICE, **encoded})
+    assert (await docs.info("a"))["metadata"] == {"doc": "D-17"}
+    broken = {"x-metadata": "%%", "x-upsert": "true"}
+    await http.post("/supabase/object/docs/a", content=b"x", headers={**SERVICE, **broken})
+    assert (await docs.info("a"))["metadata"] == {}

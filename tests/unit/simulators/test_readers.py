@@ -5,6 +5,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.pdfgen.canvas import Canvas
 
@@ -191,3 +193,23 @@ def test_deeply_nested_xml_is_read_without_recursion(write):
 @pytest.mark.parametrize("name", ["a.txt", "a.exe", "a"])
 def test_other_types_are_unsupported(refused, name):
     assert refused(name, b"words") == "UNSUPPORTED_FILE_TYPE"
+
+
+@given(
+    name=st.sampled_from(["a.html", "a.csv", "a.md", "a.docx", "a.pptx", "a.xlsx"]),
+    content=st.binary(min_size=1, max_size=400),
+    head=st.sampled_from(
+        [b"", b"PK\x03\x04", b"PK\x05\x06" + b"\0" * 18, b"<table><tr><td>", b"a,b\n"]
+    ),
+)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_bytes_are_read_or_refused_with_a_code(tmp_path, name, content, head):
+    path = tmp_path / name
+    path.write_bytes(head + content)
+    codes = []
+    try:
+        numbers = [page.number for page in select.read(path, name, ALL)]
+    except Unreadable as error:
+        codes, numbers = [error.code], [1]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert set(codes) <= {"PDF_IS_BROKEN", "PDF_IS_PROTECTED", "NO_DATA_FOUND_IN_FILE"}
