@@ -218,7 +218,10 @@ class System:
         from gristmill.pipeline.context import Context, Limits
 
         settings = self.settings
-        pool = ChildPool(memory_bytes=settings.child_memory_bytes, seconds=settings.child_seconds)
+        # A child must be able to read its limits before it can import pydantic's kind of int.
+        pool = ChildPool(
+            memory_bytes=int(settings.child_memory_bytes), seconds=float(settings.child_seconds)
+        )
         return Context(
             database=self.database,
             services=router,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from gristmill.contract import Origin, Usage
 from gristmill.costs.prices import PRICES, Prices
-from gristmill.database.engine import Database
+from gristmill.database.engine import Connection, Database
 
 
 class EntryKind(StrEnum):
@@ -77,6 +77,32 @@ async def record(database: Database, entry: Entry) -> bool:
     async with database.connection() as connection:
         cursor = await connection.execute(_RECORD, values)
         return cursor.rowcount == 1
+
+
+# The submit whose answer was lost is the newest call of the document without an end.
+_ADOPT: Final = """
+INSERT INTO journal (call_id, entry, service, operation, product, unit, quantity, nano_dollars,
+                     price_version, origin, endpoint, collection, document_id, vendor_ref, note)
+SELECT call_id, 'open', service, operation, product, unit, quantity, nano_dollars,
+       price_version, origin, endpoint, collection, document_id, %(vendor_ref)s, 'adopted'
+FROM journal j
+WHERE document_id = %(document)s AND operation = %(operation)s AND entry IN ('expected', 'unknown')
+  AND NOT EXISTS (SELECT FROM journal o WHERE o.call_id = j.call_id
+                  AND o.entry NOT IN ('expected', 'unknown'))
+ORDER BY id DESC LIMIT 1
+ON CONFLICT (call_id, entry) DO NOTHING
+"""
+
+
+async def adopt(
+    connection: Connection, *, document_id: str, operation: str, vendor_ref: str
+) -> bool:
+    """Opens, under the vendor's reference, the call whose answer was lost; False if none was.
+
+    In the caller's transaction, so that the bill finds the call as soon as the work is known.
+    """
+    values = {"document": document_id, "operation": operation, "vendor_ref": vendor_ref}
+    return (await connection.execute(_ADOPT, values)).rowcount == 1
 
 
 async def settle(

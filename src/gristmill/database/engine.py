@@ -20,11 +20,7 @@ from gristmill.errors import DatabaseUnavailable
 SEARCH_PATH: Final = "SET search_path TO gristmill, public, extensions"
 MAX_CONNECTIONS: Final = 8
 CONNECT_SECONDS: Final = 10.0
-OPTIONS: Final[dict[str, Any]] = {
-    "autocommit": True,
-    "row_factory": dict_row,
-    "application_name": "gristmill",
-}
+OPTIONS: Final[dict[str, Any]] = {"row_factory": dict_row, "application_name": "gristmill"}
 
 Row = dict[str, Any]
 Connection = psycopg.AsyncConnection[Row]
@@ -40,7 +36,6 @@ class Database:
             conninfo,
             kwargs=OPTIONS,
             configure=self.configure,
-            check=AsyncConnectionPool.check_connection,
             min_size=1,
             max_size=MAX_CONNECTIONS,
             timeout=CONNECT_SECONDS,
@@ -71,11 +66,16 @@ class Database:
         connection = await psycopg.AsyncConnection.connect(
             self._conninfo, connect_timeout=int(CONNECT_SECONDS), **OPTIONS
         )
-        await self.configure(connection)
+        try:
+            await self.configure(connection)
+        except BaseException:  # a cancelled caller would never see it to close it
+            await connection.close()
+            raise
         return connection
 
     async def configure(self, connection: Connection) -> None:
         """Points a new connection at our schema and teaches it pgvector's type."""
+        await connection.set_autocommit(True)
         await connection.execute(SEARCH_PATH)
         if self._halfvec is None:
             self._halfvec = await TypeInfo.fetch(connection, "halfvec")

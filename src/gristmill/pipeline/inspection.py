@@ -163,11 +163,15 @@ def _open(path: Path) -> FileIO:
     try:
         # Opening a device can have an effect, and a path can change hands: looked at twice.
         _check_regular(path, path.stat().st_mode)
-        file = FileIO(os.open(path, _READ_FLAGS))
+        descriptor = os.open(path, _READ_FLAGS)
     except ValueError as error:  # a NUL in it
         raise UnreadableSource(f"{_name(path)} cannot be the path of a file.") from error
-    _check_regular(path, os.fstat(file.fileno()).st_mode)
-    return file
+    try:
+        _check_regular(path, os.fstat(descriptor).st_mode)
+        return FileIO(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def _check_regular(path: Path, mode: int) -> None:
@@ -200,8 +204,7 @@ def _read(path: Path) -> bytes:
 
 def _name(path: Path) -> str:
     """The file's name as text that can be shown and stored."""
-    name = (path.name or str(path)).encode("utf-8", "surrogateescape")
-    text = name.decode("utf-8", "backslashreplace")
+    text = (path.name or str(path)).encode("utf-8", "backslashreplace").decode()
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 

@@ -7,6 +7,7 @@ job is found by its tag at the vendor.
 
 from typing import Final
 
+from gristmill.costs.journal import adopt
 from gristmill.errors import DocumentFailed, GristmillError, NotFound, NotYet
 from gristmill.pipeline import parses
 from gristmill.pipeline.context import Context
@@ -44,12 +45,20 @@ async def submit_parse(context: Context, work: Work) -> Status | None:
         return None
     if parse.status == "new":
         parse = await _hand_over(context, work, parse)
-    job = await _adopted(context, parse) if parse.status == "submitting" else None
+    job = await _lost_job(context, parse) if parse.status == "submitting" else None
+    adopted = job is not None
     if job is None:
         job = await _submit(context, work, parse)
     async with context.database.transaction() as connection:
-        await step(connection, work, Status.PARSING, job.id)
+        await step(connection, work, Status.PARSING, f"job {job.id}")
         await parses.mark_submitted(connection, parse, job.id)
+        if adopted:
+            await adopt(
+                connection,
+                document_id=work.document_id,
+                operation=SubmitParse.__name__,
+                vendor_ref=job.id,
+            )
     context.poke.set()
     return None
 
@@ -82,7 +91,7 @@ def _vendor_name(work: Work) -> str:
     return f"{work.version.sha256[:16]}.{work.version.kind}"
 
 
-async def _adopted(context: Context, parse: Parse) -> ParseJob | None:
+async def _lost_job(context: Context, parse: Parse) -> ParseJob | None:
     """The job of a submit whose answer was lost, if the vendor has it."""
     if parse.submitting_since is None:
         return None

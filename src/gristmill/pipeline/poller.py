@@ -125,8 +125,14 @@ class Poller:
         if credit is None:
             self._wait_for_bill(parse)
             return False
+        try:
+            usage = credit_usage(credit)
+        except ValueError as error:
+            log.error("poller.no_bill", job=parse.job_id, error=str(error))
+            self._wait_for_bill(parse)
+            return False
         database = self._context.database
-        await settle(database, vendor_ref=parse.job_id, usage=credit_usage(credit))
+        await settle(database, vendor_ref=parse.job_id, usage=usage)
         await parses.set_credits(database, parse, credit)
         self._bill_waits.pop(parse.id, None)
         return True

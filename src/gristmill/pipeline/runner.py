@@ -108,7 +108,9 @@ async def _set_back(context: Context, work: Work, error: GristmillError) -> None
             await store.park(connection, work, error, decision.seconds)
         else:
             await store.end(connection, work, decision.status, error)
-    log.warning("document.set_back", stage=work.stage, error=error.kind, decision=str(decision))
+    log.info(
+        "document.set_back", stage=work.stage, error=error.kind, why=str(error), decision=str(decision)
+    )
 
 
 async def _hand_back(context: Context, work: Work) -> None:

@@ -33,7 +33,7 @@ GRACE_SECONDS: Final = 3.0  # how long running stages may take to finish at a st
 OUTAGE: Final = (DatabaseUnavailable, ConnectorException, *LOST)
 
 # What becomes of a job is told by the runner, in terms of its document.
-logging.getLogger("procrastinate").setLevel(logging.CRITICAL)
+logging.getLogger("procrastinate").setLevel(logging.ERROR)
 
 
 class Worker:

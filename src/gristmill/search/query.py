@@ -107,7 +107,7 @@ class Search:
             ValueError: the question is empty.
         """
         question = clean(question).strip()
-        if not question:
+        if not any(character.isalnum() for character in question):
             raise ValueError("A question needs at least one word.")
         vector, notes = await self._embedded(question)
         async with self._database.transaction() as connection:

@@ -213,7 +213,7 @@ SELECT
     min(at) AS at,
     (array_agg(service ORDER BY id))[1] AS service,
     (array_agg(operation ORDER BY id))[1] AS operation,
-    (array_agg(product ORDER BY id))[1] AS product,
+    (array_agg(product ORDER BY id DESC))[1] AS product,
     (array_agg(origin ORDER BY id DESC))[1] AS origin,
     (array_agg(collection ORDER BY id))[1] AS collection,
     (array_agg(document_id ORDER BY id))[1] AS document_id,
