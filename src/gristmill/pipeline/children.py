@@ -42,6 +42,7 @@ Arguments = TypeVarTuple("Arguments")
 Reason = Literal["time", "memory", "killed", "crash", "exit", "answer"]
 
 DEFAULT_MEMORY_BYTES: Final = 1 << 30
+MIN_MEMORY_BYTES: Final = 1 << 28  # with less, every document would seem to be too large
 MAX_FRAME_BYTES: Final = 256 << 20
 START_SECONDS: Final = 30.0
 STARTS: Final = 2  # a child may have died while it was idle, which is no task's fault
@@ -78,6 +79,7 @@ class ChildPool:
     `seconds` the wall time and the CPU time of one task. A child is replaced after
     `tasks_per_child` tasks, and after any task that did not end by returning or by one of
     our own errors. A relative path is relative to the folder in which the child was started.
+    Raises ValueError for less memory than MIN_MEMORY_BYTES.
     """
 
     def __init__(
@@ -89,6 +91,8 @@ class ChildPool:
         tasks_per_child: int = 200,
         frame_bytes: int = MAX_FRAME_BYTES,
     ) -> None:
+        if memory_bytes < MIN_MEMORY_BYTES:
+            raise ValueError(f"memory_bytes must be at least {MIN_MEMORY_BYTES:,}")
         self._memory_bytes = memory_bytes
         self._seconds = seconds
         self._tasks_per_child = tasks_per_child

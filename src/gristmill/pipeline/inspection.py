@@ -165,7 +165,9 @@ def _open(path: Path) -> FileIO:
         _check_regular(path, path.stat().st_mode)
         descriptor = os.open(path, _READ_FLAGS)
     except ValueError as error:  # a NUL in it
-        raise UnreadableSource(f"{_name(path)} cannot be the path of a file.") from error
+        raise UnreadableSource(
+            f"{_name(path)} cannot be the path of a file.", advice="Look at its path."
+        ) from error
     try:
         _check_regular(path, os.fstat(descriptor).st_mode)
         return FileIO(descriptor)
@@ -194,7 +196,10 @@ def _unopened(path: Path, error: OSError) -> UnreadableSource:
                 f"{_name(path)} may not be read by this user.", advice="Change its permissions."
             )
         case _:
-            return UnreadableSource(f"{_name(path)} cannot be read: {error.strerror}.")
+            return UnreadableSource(
+                f"{_name(path)} cannot be read: {error.strerror}.",
+                advice="Look at its disk or network folder, then try again.",
+            )
 
 
 def _read(path: Path) -> bytes:
@@ -300,21 +305,26 @@ def _check_image(path: Path, kind: Kind, tail: bytes) -> int | None:
 
 
 def _kind_of_zip(path: Path) -> Kind | Other:
+    with open_source(path) as (file, size):
+        try:
+            return _look_into_zip(path, file, size)
+        except UnreadableSource:
+            raise
+        except Exception as error:  # zipfile raises a dozen kinds on damaged archives
+            raise UnreadableSource(
+                f"{_name(path)} is damaged or cut off: a ZIP container that does not open.",
+                advice="Download or copy it again.",
+            ) from error
+
+
+def _look_into_zip(path: Path, file: FileIO, size: int) -> Kind | Other:
     """What is in a ZIP container, its main part read and found whole."""
-    try:
-        with open_source(path) as (file, size), zipfile.ZipFile(file) as archive:
-            _check_bounds(path, archive, size)
-            kind, part = _main_part(archive)
-            if part:
-                _check_part(path, archive, part)
-            return kind
-    except UnreadableSource:
-        raise
-    except Exception as error:  # zipfile raises a dozen kinds on damaged archives
-        raise UnreadableSource(
-            f"{_name(path)} is damaged or cut off: a ZIP container that does not open.",
-            advice="Download or copy it again.",
-        ) from error
+    with zipfile.ZipFile(file) as archive:
+        _check_bounds(path, archive, size)
+        kind, part = _main_part(archive)
+        if part:
+            _check_part(path, archive, part)
+        return kind
 
 
 def _check_bounds(path: Path, archive: zipfile.ZipFile, size: int) -> None:
