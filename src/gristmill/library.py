@@ -27,7 +27,7 @@ from gristmill.pipeline.document import (
     DocumentSummary,
     IngestEntry,
 )
-from gristmill.pipeline.inspection import hash_file
+from gristmill.pipeline.inspection import EXTENSIONS, hash_file
 from gristmill.search.query import Answer
 from gristmill.settings import Settings, load_settings
 from gristmill.system import System
@@ -109,6 +109,19 @@ class Gristmill:
         async with worker.running():
             await self._take_in(list(walk(sources)), collection, watch)
             return await watch.until_over()
+
+    async def register(
+        self, *sources: str | Path, collection: str | None = None
+    ) -> tuple[IngestEntry, ...]:
+        """Takes files in without working on them; a running worker does, or a later `resume`.
+
+        Raises:
+            CollectionError: the collection holds vectors of another origin.
+            DatabaseUnavailable: the database cannot be reached.
+        """
+        watch = _Watch(self._system, None)
+        await self._take_in(list(walk(sources)), collection, watch)
+        return tuple(watch.entries)
 
     async def resume(
         self, *, failed: bool = False, on_progress: OnProgress | None = None
@@ -202,18 +215,18 @@ class Gristmill:
         return f"Postgres {row['server']}, pgvector {row['vector']}, {place}" if row else place
 
     async def _take_in(
-        self, paths: Sequence[Path], collection: str | None, watch: "_Watch"
+        self, files: Sequence[tuple[Path, bool]], collection: str | None, watch: "_Watch"
     ) -> None:
         context = await self._system.context()
-        watch.expected = len(paths)
+        watch.expected = len(files)
         number = await intake.collection_id(
             self._system.database,
             collection or self.settings.collection,
             context.options.embedding.origin,
         )
-        for start in range(0, len(paths), BATCH):
+        for start in range(0, len(files), BATCH):
             await watch.look()
-            looked = [await self._look_at(path) for path in paths[start : start + BATCH]]
+            looked = [await self._look_at(*each) for each in files[start : start + BATCH]]
             sources = [source for source in looked if isinstance(source, intake.Source)]
             registered = await intake.register(
                 self._system.database, context.options, number, context.host, sources
@@ -221,12 +234,14 @@ class Gristmill:
             outcomes = dict(zip((s.identity for s in sources), registered, strict=True))
             watch.entries += [_entry(each, outcomes) for each in looked]
 
-    async def _look_at(self, path: Path) -> intake.Source | IngestEntry:
+    async def _look_at(self, path: Path, named: bool) -> intake.Source | IngestEntry:
+        if not named and path.suffix.lower().lstrip(".") not in EXTENSIONS:
+            return IngestEntry(printable(path), "skipped")
         limit = self.settings.max_file_bytes
         try:
             content, size = await asyncio.to_thread(hash_file, path, max_bytes=limit)
         except GristmillError as error:
-            return IngestEntry(str(path), "refused", error=str(error), advice=error.advice)
+            return IngestEntry(printable(path), "refused", error=str(error), advice=error.advice)
         return intake.Source(printable(path), path, printable(Path(path.name)), content, size)
 
 
@@ -277,15 +292,18 @@ def _entry(
     return IngestEntry(looked.identity, outcome, document_id)
 
 
-def walk(sources: Iterable[str | Path]) -> Iterator[Path]:
-    """The files that are meant, as absolute paths: each once, folders with all below them."""
+def walk(sources: Iterable[str | Path]) -> Iterator[tuple[Path, bool]]:
+    """The files that are meant, as absolute paths, each once, and whether each was named.
+
+    A folder stands for all files below it, but for hidden ones.
+    """
     seen = set()
     for source in sources:
         path = Path(source).expanduser().absolute()
         for file in _below(path) if path.is_dir() else [path]:
             if file not in seen:
                 seen.add(file)
-                yield file
+                yield file, file == path
 
 
 def _below(folder: Path) -> Iterator[Path]:

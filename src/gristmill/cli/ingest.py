@@ -168,6 +168,9 @@ def _tell(report: IngestReport) -> None:
     for document in report.documents:
         if document.status is not DocumentStatus.READY:
             _tell_unready(document)
+    skipped = sum(entry.outcome == "skipped" for entry in report.entries)
+    if skipped:
+        console.print(f"{skipped} files in folders are of types that are not taken: skipped.")
     console.print(_sum(report), soft_wrap=True)
     if any(document.status is DocumentStatus.PARKED for document in report.documents):
         console.print("Parked documents go on by themselves while a worker runs: gristmill resume")
@@ -195,11 +198,12 @@ def _tell_reason(error: str | None, advice: str | None) -> None:
 
 def _sum(report: IngestReport) -> str:
     ready = sum(document.status in PUBLISHED for document in report.documents)
+    sources = sum(entry.outcome != "skipped" for entry in report.entries)
     unchanged = sum(entry.outcome == "unchanged" for entry in report.entries)
     spent = sum(document.nano_dollars for document in report.documents)
     chunks = sum(document.chunks for document in report.documents)
     parts = [
-        f"[bold]{ready} of {len(report.entries)} ready[/]",
+        f"[bold]{ready} of {sources} ready[/]",
         f"{unchanged} unchanged" if unchanged else "",
         f"{chunks} passages",
         f"{money(spent)} so far",

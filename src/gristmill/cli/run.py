@@ -25,10 +25,9 @@ def run(command: Coroutine[Any, Any, int], *, as_json: bool) -> None:
     """
     from gristmill.cli.present import tell_error
     from gristmill.errors import GristmillError
-    from gristmill.telemetry.logging import configure
 
-    configure()
     try:
+        _configure_logs()
         code = asyncio.run(command)
     except GristmillError as error:
         tell_error(error, as_json=as_json)
@@ -40,3 +39,16 @@ def run(command: Coroutine[Any, Any, int], *, as_json: bool) -> None:
         typer.echo("\nStopped. Nothing is lost: gristmill resume goes on.", err=True)
         code = INTERRUPTED
     sys.exit(code)
+
+
+def _configure_logs() -> None:
+    """Logs go to standard error. A command tells its outcome itself, so that only what somebody
+    asked to see, or a defect, is worth a line between its own."""
+    from gristmill.settings import Source, load_settings
+    from gristmill.telemetry.logging import configure
+
+    settings = load_settings()
+    rows = {row.name: row for row in settings.describe()}
+    asked = rows["GRISTMILL_LOG_LEVEL"].source is not Source.DEFAULT
+    as_json = settings.log_format == "json"
+    configure(settings.log_level if asked else "CRITICAL", "json" if as_json else "console")

@@ -188,10 +188,14 @@ class DocumentDetail:
 
 @dataclass(frozen=True, slots=True)
 class IngestEntry:
-    """What became of one source at the door. A refused one never became a document."""
+    """What became of one source at the door.
+
+    A refused one never became a document. A skipped one was found in a folder, and is of a type
+    that is not taken.
+    """
 
     source: str
-    outcome: Literal["unchanged", "accepted", "refused"]
+    outcome: Literal["unchanged", "accepted", "refused", "skipped"]
     document_id: str | None = None
     error: str | None = None
     advice: str | None = None

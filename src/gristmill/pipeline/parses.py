@@ -202,8 +202,16 @@ async def save_pages(
     parse: Parse,
     pages: Sequence[tuple[int, str, str | None]],
 ) -> None:
-    """Keeps the result, (number, markdown, error) each; this is what must never be lost."""
-    await connection.execute("DELETE FROM pages WHERE parse_id = %s", (parse.id,))
+    """Keeps the result, (number, markdown, error) each; this is what must never be lost.
+
+    Of several documents that bring the same result, the first keeps it.
+    """
+    cursor = await connection.execute(
+        "SELECT status FROM parses WHERE id = %s FOR UPDATE", (parse.id,)
+    )
+    row = await cursor.fetchone()
+    if row is not None and row["status"] == "stored":
+        return
     numbers, texts, errors = zip(*pages, strict=True) if pages else ((), (), ())
     await connection.execute(
         "INSERT INTO pages (parse_id, number, markdown, error)"
@@ -227,10 +235,10 @@ async def load_pages(
 
 
 async def unsettled(database: Database, endpoint: str, limit: int) -> list[Parse]:
-    """Stored parses whose bill is not known yet, or whose files the vendor still has."""
+    """Ended parses whose bill is not known yet, or whose files the vendor still has."""
     async with database.connection() as connection:
         cursor = await connection.execute(
-            "SELECT * FROM parses WHERE endpoint = %s AND status = 'stored'"
+            "SELECT * FROM parses WHERE endpoint = %s AND status IN ('stored', 'failed')"
             " AND job_id IS NOT NULL AND (credits IS NULL OR NOT vendor_cleaned)"
             " ORDER BY id LIMIT %s",
             (endpoint, limit),

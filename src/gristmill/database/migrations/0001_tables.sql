@@ -66,7 +66,8 @@ CREATE TABLE parses (
 );
 CREATE INDEX parses_submitted ON parses (endpoint) WHERE status = 'submitted';
 CREATE INDEX parses_unsettled ON parses (endpoint)
-    WHERE job_id IS NOT NULL AND status = 'stored' AND (credits IS NULL OR NOT vendor_cleaned);
+    WHERE job_id IS NOT NULL AND status IN ('stored', 'failed')
+        AND (credits IS NULL OR NOT vendor_cleaned);
 
 CREATE INDEX parses_driver ON parses (driver);
 
