@@ -31,13 +31,17 @@ async def pool():
         yield pool
 
 
+def _state(pid: int) -> str:
+    shown = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return shown.stdout.strip()[:1]
+
+
 async def gone(pid: int) -> bool:
     """Whether a process ends within a few seconds; a zombie has ended."""
     for _ in range(300):
-        shown = subprocess.run(
-            ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
-        )
-        if shown.stdout.strip()[:1] in ("", "Z"):
+        if _state(pid) in ("", "Z"):
             return True
         await asyncio.sleep(0.02)
     return False
@@ -286,12 +290,20 @@ async def test_closing_the_pool_kills_what_runs_and_blames_nobody(tmp_path):
 
 
 async def _started(pool: ChildPool, flag: Path) -> tuple[asyncio.Task[None], int]:
-    """A task that never ends, and its process. It tells by making an empty folder."""
-    program = f"import os\nos.mkdir({str(flag)!r} + str(os.getpid()))\n{FOREVER}"
-    task = asyncio.create_task(pool.run(exec, program))
+    """A task that never ends, and its process."""
+    task = asyncio.create_task(pool.run(exec, _endless(flag)))
+    return task, await _pid_from(flag)
+
+
+def _endless(flag: Path) -> str:
+    """Tells its process by making an empty folder, since it cannot write, and never ends."""
+    return f"import os\nos.mkdir({str(flag)!r} + str(os.getpid()))\n{FOREVER}"
+
+
+async def _pid_from(flag: Path) -> int:
     for _ in range(500):
         if found := list(flag.parent.glob(f"{flag.name}[0-9]*")):
-            return task, int(found[0].name.removeprefix(flag.name))
+            return int(found[0].name.removeprefix(flag.name))
         await asyncio.sleep(0.01)
     raise AssertionError("the task did not start")
 
@@ -312,15 +324,17 @@ asyncio.run(main())
 
 
 async def test_children_end_when_their_parent_is_killed_idle_and_busy_alike(tmp_path):
-    busy = f"import os\nos.mkdir({str(tmp_path)!r} + '/' + str(os.getpid()))\n{FOREVER}"
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, busy], stdout=subprocess.PIPE)
-    with parent:
+    flag = tmp_path / "pid"
+    with _parent(_endless(flag)) as parent:
         idle = int(parent.stdout.readline())
-        while not (made := list(tmp_path.iterdir())):
-            await asyncio.sleep(0.01)
+        busy = await _pid_from(flag)
         parent.kill()
     assert await gone(idle)
-    assert await gone(int(made[0].name))
+    assert await gone(busy)
+
+
+def _parent(program: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", PARENT, program], stdout=subprocess.PIPE)
 
 
 def test_the_pool_works_on_another_event_loop_too():
