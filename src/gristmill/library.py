@@ -27,7 +27,8 @@ from gristmill.pipeline.document import (
     DocumentSummary,
     IngestEntry,
 )
-from gristmill.pipeline.inspection import EXTENSIONS, hash_file
+from gristmill.pipeline.formats import EXTENSIONS
+from gristmill.pipeline.inspection import hash_file
 from gristmill.search.query import Answer
 from gristmill.settings import Settings, load_settings
 from gristmill.system import System
@@ -235,7 +236,7 @@ class Gristmill:
             watch.entries += [_entry(each, outcomes) for each in looked]
 
     async def _look_at(self, path: Path, named: bool) -> intake.Source | IngestEntry:
-        if not named and path.suffix.lower().lstrip(".") not in EXTENSIONS:
+        if not named and path.suffix.lower() not in EXTENSIONS:
             return IngestEntry(printable(path), "skipped")
         limit = self.settings.max_file_bytes
         try:

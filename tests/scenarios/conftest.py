@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from pdfs import pdf
+from simulator import SimulatorControl
 
 from gristmill import Gristmill
 from gristmill.settings import Settings, load_settings
 from gristmill_simulators.server import SimulatorServer
-from simulator import SimulatorControl
 
 
 @pytest.fixture(scope="session")

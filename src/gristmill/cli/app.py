@@ -101,7 +101,7 @@ def show(document: DocumentId, json: Json = False) -> None:
 @app.command(epilog="Example:  gristmill resume --failed")
 def resume(
     *,
-    failed: Annotated[bool, typer.Option("--failed", help="Try ended documents again too.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Try failed documents too.")] = False,
     json: Json = False,
 ) -> None:
     """Go on with everything that is unfinished, after a stop, a crash or an outage."""
@@ -148,7 +148,7 @@ def doctor(json: Json = False) -> None:
 def simulate(
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="On 127.0.0.1.")] = 9000,
     data: Annotated[
-        Path | None, typer.Option("--data", help="Keep its state here; default: a temporary folder.")
+        Path | None, typer.Option("--data", help="Keep its state here, not in a temporary folder.")
     ] = None,
     *,
     print_env: Annotated[

@@ -182,9 +182,7 @@ def _tell_refused(entry: IngestEntry) -> None:
 
 
 def _tell_unready(document: DocumentSummary) -> None:
-    errors.print(
-        f"{status_of(document)}  {document.id}  {escape(document.source)}", soft_wrap=True
-    )
+    errors.print(f"{status_of(document)}  {document.id}  {escape(document.source)}", soft_wrap=True)
     _tell_reason(document.error, document.advice)
     if document.status is DocumentStatus.READY_INCOMPLETE:
         errors.print(f"         Searches find it, without some pages: gristmill show {document.id}")

@@ -61,8 +61,8 @@ def tell_error(error: GristmillError, *, as_json: bool) -> None:
 
 def escape(text: str) -> str:
     """Text from outside, harmless to the terminal: no markup, no control characters."""
-    visible = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return visible.replace("[", r"\[")
+    shown = (c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return "".join(shown).replace("[", r"\[")
 
 
 def status_of(document: DocumentSummary) -> str:

@@ -42,8 +42,7 @@ def run(command: Coroutine[Any, Any, int], *, as_json: bool) -> None:
 
 
 def _configure_logs() -> None:
-    """Logs go to standard error. A command tells its outcome itself, so that only what somebody
-    asked to see, or a defect, is worth a line between its own."""
+    """Sends logs to standard error, if somebody asked for them: a command tells its own outcome."""
     from gristmill.settings import Source, load_settings
     from gristmill.telemetry.logging import configure
 

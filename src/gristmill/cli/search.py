@@ -34,8 +34,8 @@ def _tell(answer: Answer) -> None:
 def _head(place: int, hit: Hit) -> str:
     pages = f"p. {hit.first_page}"
     if hit.last_page != hit.first_page:
-        pages += f"–{hit.last_page}"
-    path = " › ".join(hit.headings)
+        pages += f"-{hit.last_page}"
+    path = " > ".join(hit.headings)
     parts = [f"[bold]{escape(short(hit.name, 60))}[/]", pages, escape(path)]
     tail = f"[dim]{hit.score:.4f}, {hit.origin.value}, {hit.document_id}[/]"
     return f"{place:>2}. " + ", ".join(part for part in parts if part) + f"  {tail}"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from gristmill.contract import Origin
-from gristmill.database.engine import Connection, Database, Row
+from gristmill.database.engine import Database, Row
 from gristmill.errors import CollectionError
 from gristmill.pipeline.document import PUBLISHED, DocumentStatus, PipelineOptions
 from gristmill.pipeline.store import ENDED_NAMES, QUEUE, host_queue
@@ -98,7 +98,7 @@ async def collection_id(database: Database, name: str, origin: Origin) -> int:
         raise AssertionError("a collection vanished")
     if row["origin"] != origin:
         raise CollectionError(
-            f"The collection {name!r} holds {row['origin']} vectors; this mode makes {origin} ones.",
+            f"The collection {name!r} holds {row['origin']} vectors, not {origin} ones.",
             advice="Use another --collection, or the mode in which it was made.",
         )
     return int(row["id"])
@@ -113,78 +113,70 @@ async def register(
 ) -> list[tuple[str, Outcome]]:
     """Registers sources, (document id, outcome) for each, in their order."""
     known = await _known(database, collection, sources)
-    return [
-        await _register(database, options, collection, host, source, known.get(source.identity))
-        for source in sources
-    ]
+    door = _Door(database, options, collection, host)
+    return [await door.take(source, known.get(source.identity)) for source in sources]
 
 
-async def _known(
-    database: Database, collection: int, sources: Sequence[Source]
-) -> dict[str, Row]:
+async def _known(database: Database, collection: int, sources: Sequence[Source]) -> dict[str, Row]:
     identities = [source.identity for source in sources]
     async with database.connection() as connection:
         cursor = await connection.execute(_KNOWN, (collection, identities))
         return {row["source"]: row for row in await cursor.fetchall()}
 
 
-async def _register(
-    database: Database,
-    options: PipelineOptions,
-    collection: int,
-    host: str,
-    source: Source,
-    known: Row | None,
-) -> tuple[str, Outcome]:
-    fingerprint = options.fingerprint(source.sha256)
-    if known and (known["sha256"], known["fingerprint"]) == (source.sha256, fingerprint):
-        status = DocumentStatus(known["status"])
-        if status in PUBLISHED:
-            return known["id"], "unchanged"
-        if status not in (DocumentStatus.FAILED, DocumentStatus.QUARANTINED):
-            return await _go_on(database, host, source, known)
-    async with database.transaction() as connection:
-        return await _build(connection, collection, host, source, fingerprint), "accepted"
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """Takes sources into one collection on one machine."""
 
+    database: Database
+    options: PipelineOptions
+    collection: int
+    host: str
 
-async def _go_on(
-    database: Database, host: str, source: Source, known: Row
-) -> tuple[str, Outcome]:
-    """It is on its way already: brings its next look forward, from this file if need be."""
-    local = known["stage"] == DocumentStatus.UPLOADED
-    async with database.transaction() as connection:
-        if local:
-            await connection.execute(
-                "UPDATE versions v SET path = %s, host = %s FROM documents d"
-                " WHERE d.id = %s AND v.id = d.building_id",
-                (os.fsencode(source.path), host, known["id"]),
-            )
-        queue = host_queue(host) if local else QUEUE
-        await connection.execute("SELECT wake(%s, %s)", (known["id"], queue))
-    return known["id"], "accepted"
+    async def take(self, source: Source, known: Row | None) -> tuple[str, Outcome]:
+        fingerprint = self.options.fingerprint(source.sha256)
+        if known and (known["sha256"], known["fingerprint"]) == (source.sha256, fingerprint):
+            status = DocumentStatus(known["status"])
+            if status in PUBLISHED:
+                return known["id"], "unchanged"
+            if status not in (DocumentStatus.FAILED, DocumentStatus.QUARANTINED):
+                return await self._go_on(source, known), "accepted"
+        return await self._build(source, fingerprint), "accepted"
 
+    async def _go_on(self, source: Source, known: Row) -> str:
+        """It is on its way already: brings its next look forward, from this file if need be."""
+        local = known["stage"] == DocumentStatus.UPLOADED
+        async with self.database.transaction() as connection:
+            if local:
+                await connection.execute(
+                    "UPDATE versions v SET path = %s, host = %s FROM documents d"
+                    " WHERE d.id = %s AND v.id = d.building_id",
+                    (os.fsencode(source.path), self.host, known["id"]),
+                )
+            queue = host_queue(self.host) if local else QUEUE
+            await connection.execute("SELECT wake(%s, %s)", (known["id"], queue))
+        return str(known["id"])
 
-async def _build(
-    connection: Connection, collection: int, host: str, source: Source, fingerprint: str
-) -> str:
-    arguments = {
-        "id": new_id(),
-        "collection": collection,
-        "source": source.identity,
-        "fingerprint": fingerprint,
-        "sha256": source.sha256,
-        "name": source.name,
-        "size": source.size,
-        "path": os.fsencode(source.path),
-        "host": host,
-    }
-    row = await (await connection.execute(_ADD_DOCUMENT, arguments)).fetchone()
-    if row is None:
-        raise AssertionError("an upsert gave no row")
-    arguments["id"] = row["id"]
-    await connection.execute(_ADD_VERSION, arguments)
-    await connection.execute("SELECT wake(%s, %s)", (row["id"], host_queue(host)))
-    return str(row["id"])
+    async def _build(self, source: Source, fingerprint: str) -> str:
+        arguments = {
+            "id": new_id(),
+            "collection": self.collection,
+            "source": source.identity,
+            "fingerprint": fingerprint,
+            "sha256": source.sha256,
+            "name": source.name,
+            "size": source.size,
+            "path": os.fsencode(source.path),
+            "host": self.host,
+        }
+        async with self.database.transaction() as connection:
+            row = await (await connection.execute(_ADD_DOCUMENT, arguments)).fetchone()
+            if row is None:
+                raise AssertionError("an upsert gave no row")
+            arguments["id"] = row["id"]
+            await connection.execute(_ADD_VERSION, arguments)
+            await connection.execute("SELECT wake(%s, %s)", (row["id"], host_queue(self.host)))
+        return str(row["id"])
 
 
 async def retry(database: Database, ids: Sequence[str], *, failed: bool) -> list[str]:

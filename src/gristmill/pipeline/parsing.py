@@ -160,7 +160,9 @@ async def _fetch(context: Context, work: Work, parse: Parse) -> Status:
     if parse.job_id is None:
         raise AssertionError("a completed parse has a job")
     try:
-        result = await context.services.execute(GetParseResult(job_id=parse.job_id, tier=parse.tier))
+        result = await context.services.execute(
+            GetParseResult(job_id=parse.job_id, tier=parse.tier)
+        )
     except NotFound as error:
         async with context.database.transaction() as connection:
             await fence(connection, work)

@@ -128,7 +128,7 @@ class Poller:
         try:
             usage = credit_usage(credit)
         except ValueError as error:
-            log.error("poller.no_bill", job=parse.job_id, error=str(error))
+            log.warning("poller.no_bill", job=parse.job_id, error=str(error))
             self._wait_for_bill(parse)
             return False
         database = self._context.database

@@ -109,7 +109,11 @@ async def _set_back(context: Context, work: Work, error: GristmillError) -> None
         else:
             await store.end(connection, work, decision.status, error)
     log.info(
-        "document.set_back", stage=work.stage, error=error.kind, why=str(error), decision=str(decision)
+        "document.set_back",
+        stage=work.stage,
+        error=error.kind,
+        why=str(error),
+        decision=str(decision),
     )
 
 

@@ -52,9 +52,7 @@ async def _upload(context: Context, work: Work, found: Inspection, path: Path) -
     if storage not in context.buckets:
         await context.services.execute(EnsureBucket(bucket=storage.bucket))
         context.buckets.add(storage)
-    upload = UploadObject(
-        bucket=storage.bucket, key=key, path=path, content_type=found.mime
-    )
+    upload = UploadObject(bucket=storage.bucket, key=key, path=path, content_type=found.mime)
     result = await context.services.execute(upload)
     return await keep_object(context.database, storage, work.version, key, result.origin)
 

@@ -139,7 +139,9 @@ class Search:
         exact = await _is_small(connection, collection)
         await connection.execute("SET LOCAL hnsw.iterative_scan = 'relaxed_order'")
         statement = _NEAR.format(
-            visible=_VISIBLE, dimensions=int(self._options.dimensions), exact=" + 0" if exact else ""
+            visible=_VISIBLE,
+            dimensions=int(self._options.dimensions),
+            exact=" + 0" if exact else "",
         )
         arguments = {
             "collection": collection,

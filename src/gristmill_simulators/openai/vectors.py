@@ -24,13 +24,13 @@ _SUFFIXES = (
     *("ingly", "edly", "ings", "ing", "ies", "ied"),
     *("ers", "est", "ed", "es", "er", "ly", "s"),
 )
-_COMMON = frozenset(
-    "a about after all also an and any are as at be been before but by can could did do does for"
-    " from had has have how i if in into is it its many may more most much must no not of on one"
-    " only or other our out over shall should so some such than that the their them then there"
-    " these they this those to under up was we were what when where which who why will with would"
-    " you your".split()  # noqa: SIM905 — words in lines read better than a hundred strings
-)
+_COMMON_WORDS = """
+a about after all also an and any are as at be been before but by can could did do does for from
+had has have how i if in into is it its many may more most much must no not of on one only or other
+our out over shall should so some such than that the their them then there these they this those to
+under up was we were what when where which who why will with would you your
+"""
+_COMMON = frozenset(_COMMON_WORDS.split())
 _TOKENS = re.compile(r"[^\W_]+")
 # Scripts written without blanks: their characters in pairs stand for words.
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
