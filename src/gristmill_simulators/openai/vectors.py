@@ -3,23 +3,27 @@
 A text is its words, cut to a stem, and the letter groups inside them, so that "retry", "retries"
 and "retrying" meet. Common words count little, repeated ones ever less. Each feature adds a few
 signed ones at positions drawn from its hash over the whole width, so that the first dimensions
-alone, normalised again, still tell near from far. The same text gives the same vector everywhere.
+alone, normalised again, still tell near from far.
+
+All sums are of integers: the same text gives the same bits on every machine.
 """
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from hashlib import blake2b
-from math import log
+from hashlib import shake_128
+from math import log, sqrt
 
 import numpy as np
 
 _WORD_POSITIONS = 32
 _GROUP_POSITIONS = 8
-_GROUP_WEIGHT = 0.35
-_COMMON_WEIGHT = 0.08
-_CACHED_FEATURES = 100_000  # about 30 MB
+_WORD_AMOUNT = 100
+_GROUP_AMOUNT = 35
+_COMMON_AMOUNT = 8
+_LONGEST_WORD = 64
+_CACHED_WORDS = 32_768  # about 20 MB
 _SUFFIXES = (
     *("ingly", "edly", "ings", "ing", "ies", "ied"),
     *("ers", "est", "ed", "es", "er", "ly", "s"),
@@ -33,11 +37,11 @@ under up was we were what when where which who why will with would you your
 _COMMON = frozenset(_COMMON_WORDS.split())
 _TOKENS = re.compile(r"[^\W_]+")
 # Scripts written without blanks: their characters in pairs stand for words.
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+_UNSPACED = re.compile(r"([\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+)")
 
 
 def embed(texts: Sequence[str], *, native_dimensions: int) -> np.ndarray:
-    """Unit vectors of `texts`: (n, native_dimensions) float32, one row a text."""
+    """Unit vectors of `texts`: (n, native_dimensions) float32, one row a text. Thread-safe."""
     rows = np.empty((len(texts), native_dimensions), dtype=np.float32)
     for row, text in zip(rows, texts, strict=True):
         row[:] = _vector(text, native_dimensions)
@@ -45,37 +49,70 @@ def embed(texts: Sequence[str], *, native_dimensions: int) -> np.ndarray:
 
 
 def _vector(text: str, width: int) -> np.ndarray:
-    weights = _weights(text) or {f"?{text}": 1.0}  # blanks and signs only: some direction
-    places, signs, repeats = zip(*(_positions(name) for name in weights), strict=True)
-    amounts = np.repeat(np.fromiter(weights.values(), np.float64, len(weights)), repeats)
-    # Scaled rather than wrapped, so that two widths spread a feature alike.
-    index = (np.concatenate(places).astype(np.int64) * width) >> 16
-    vector = np.bincount(index, np.concatenate(signs) * amounts, minlength=width)
-    length = float(np.linalg.norm(vector))
-    if length == 0.0:  # every feature met its opposite
-        vector[0] = length = 1.0
-    return (vector / length).astype(np.float32)
+    total = _grain(text, width)
+    counts = Counter(_words(text.lower()))
+    if counts:
+        drawn = [_drawn(word) for word in counts]
+        places = np.concatenate([places for places, _ in drawn])
+        factors = np.repeat([_damped(n) for n in counts.values()], [len(p) for p, _ in drawn])
+        amounts = np.concatenate([amounts for _, amounts in drawn]) * factors
+        # Scaled rather than wrapped, so that two widths spread a feature alike.
+        index = places.astype(np.int64) * width >> 16
+        total += np.bincount(index, amounts, minlength=width)  # exact: integers below 2**53
+    vector: np.ndarray = total / sqrt(float(total @ total))
+    return vector.astype(np.float32)
 
 
-def _weights(text: str) -> dict[str, float]:
-    counts = Counter(_words(text))
-    weights: defaultdict[str, float] = defaultdict(float)
-    for word, times in counts.items():
-        weight = (1.0 + log(times)) * (_COMMON_WEIGHT if word in _COMMON else 1.0)
-        weights[_stem(word)] += weight
-        for group in _groups(word):
-            weights[group] += weight * _GROUP_WEIGHT
-    return weights
+def _grain(text: str, width: int) -> np.ndarray:
+    """One, up or down, in every dimension: no prefix is zero, and no two texts are the same."""
+    drawn = shake_128(text.encode("utf-8", "surrogatepass")).digest(-(-width // 8))
+    signs: np.ndarray = np.unpackbits(np.frombuffer(drawn, np.uint8))[:width] * 2.0 - 1.0
+    return signs
+
+
+def _damped(times: int) -> int:
+    return round(16 * (1 + log(times)))
 
 
 def _words(text: str) -> Iterator[str]:
-    for match in _TOKENS.finditer(text.lower()):
+    for match in _TOKENS.finditer(text):
         word = match.group()
-        runs = _UNSPACED.findall(word)
-        if not runs:
-            yield word[:64]
-        for run in runs:
-            yield from (run[i : i + 2] for i in range(max(1, len(run) - 1)))
+        if word.isascii():
+            yield word[:_LONGEST_WORD]
+            continue
+        for part in _UNSPACED.split(word):
+            if _UNSPACED.match(part):
+                yield from (part[i : i + 2] for i in range(max(1, len(part) - 1)))
+            elif part:
+                yield part[:_LONGEST_WORD]
+
+
+@lru_cache(maxsize=_CACHED_WORDS)
+def _drawn(word: str) -> tuple[np.ndarray, np.ndarray]:
+    """What a word adds: positions as fractions of the width in 1/65536, and signed amounts."""
+    if word in _COMMON:
+        return _joined([_feature(word, _WORD_POSITIONS, _COMMON_AMOUNT)])
+    groups = (f"#{word[i : i + 4]}" for i in range(len(word) - 3)) if len(word) > 4 else ()
+    return _joined(
+        [
+            _feature(_stem(word), _WORD_POSITIONS, _WORD_AMOUNT),
+            *(_feature(group, _GROUP_POSITIONS, _GROUP_AMOUNT) for group in groups),
+        ]
+    )
+
+
+def _feature(name: str, positions: int, amount: int) -> tuple[np.ndarray, np.ndarray]:
+    drawn = np.frombuffer(
+        shake_128(name.encode("utf-8", "surrogatepass")).digest(3 * positions), np.uint8
+    )
+    places = drawn[: 2 * positions].view("<u2")
+    signs = (drawn[2 * positions :] & 1).astype(np.int16) * 2 - 1
+    return places, signs * np.int16(amount)
+
+
+def _joined(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    places, amounts = zip(*parts, strict=True)
+    return np.concatenate(places), np.concatenate(amounts)
 
 
 def _stem(word: str) -> str:
@@ -84,20 +121,3 @@ def _stem(word: str) -> str:
             stem = word.removesuffix(suffix)
             return stem + "y" if suffix in ("ies", "ied") else stem.rstrip("e")
     return word.rstrip("e") if len(word) > 3 else word
-
-
-def _groups(word: str) -> list[str]:
-    if len(word) < 5 or word in _COMMON:
-        return []
-    return [f"#{word[i : i + 4]}" for i in range(len(word) - 3)]
-
-
-@lru_cache(maxsize=_CACHED_FEATURES)
-def _positions(feature: str) -> tuple[np.ndarray, np.ndarray, int]:
-    """Positions as fractions of the width in 1/65536, their signs, and their number."""
-    count = _GROUP_POSITIONS if feature.startswith("#") else _WORD_POSITIONS
-    name = feature.encode("utf-8", "replace")
-    drawn = b"".join(blake2b(name, digest_size=48, salt=bytes([n])).digest() for n in range(2))
-    words = np.frombuffer(drawn, dtype="<u2")[:count]
-    bits = np.unpackbits(np.frombuffer(blake2b(name, digest_size=4).digest(), np.uint8))[:count]
-    return words, bits.astype(np.float64) * 2 - 1, count
