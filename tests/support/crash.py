@@ -1,5 +1,6 @@
 """Ends a coroutine at one of its awaits, as a killed process would end it."""
 
+import asyncio
 from collections.abc import Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
@@ -35,6 +36,8 @@ class CrashingAt(Generic[T]):
             suspensions += 1
             if suspensions == self._number:
                 self.crashed = True
+                if isinstance(yielded, asyncio.Future):
+                    yielded.cancel()  # else the loop goes on watching a descriptor that is gone
                 thrown = Crash()
                 continue
             try:

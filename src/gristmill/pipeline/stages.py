@@ -43,7 +43,7 @@ async def keep_file(context: Context, work: Work) -> Status:
             "UPDATE versions SET kind = %s, mime = %s, pages = %s, object_id = %s WHERE id = %s",
             (found.kind, found.mime, found.pages, stored, work.version.id),
         )
-        return await step(connection, work, Status.STORED, found.kind)
+        return await step(connection, work, Status.STORED, found.note or found.kind)
 
 
 async def _upload(context: Context, work: Work, found: Inspection, path: Path) -> int:

@@ -326,11 +326,11 @@ class Settings(BaseModel):
     ] = ByteSize(300 * 10**6)
     child_memory_bytes: Annotated[
         ByteSize,
-        Field(ge=64 * 2**20),
+        Field(ge=256 * 2**20),
         Setting(
             "GRISTMILL_CHILD_MEMORY",
             "Memory of a process that reads files.",
-            "a size with its unit, at least 64MiB",
+            "a size with its unit, at least 256MiB",
             "2GiB",
         ),
     ] = ByteSize(2 * 2**30)
