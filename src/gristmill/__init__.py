@@ -1,8 +1,8 @@
 """Documents into a search index, through paid APIs, without losing money or documents.
 
-    async with Gristmill() as mill:
-        await mill.ingest("paper.pdf")
-        answer = await mill.search("how are retries bounded?")
+async with Gristmill() as mill:
+    await mill.ingest("paper.pdf")
+    answer = await mill.search("how are retries bounded?")
 """
 
 from importlib import import_module

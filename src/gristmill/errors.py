@@ -1,25 +1,25 @@
 """Every error that Gristmill raises, named after its effect.
 
-    GristmillError
-    ├── ServiceError              something outside failed
-    │   ├── Rejected              the service refused this input; the same input fails again
-    │   ├── NotFound              the thing asked about is not, or no longer, there
-    │   ├── Unauthorized          the key is wrong, expired or may not do this
-    │   ├── Throttled             too fast; wait, then ask again
-    │   ├── QuotaExhausted        no credit or a spending cap at the vendor; waiting does not help
-    │   ├── Unavailable           could not be reached, or said it cannot serve; nothing happened
-    │   ├── OutcomeUnknown        no answer after sending; it may have happened and been billed
-    │   └── InvalidResponse       an answer that breaks the vendor's own contract
-    ├── RefusedError              we did not call
-    │   ├── Misconfigured         a setting is missing or wrong
-    │   ├── NotYet                it is too early to call; try again after `retry_after`
-    │   └── SimulatedAnswer       a simulator answered where only the real service may
-    ├── DocumentError             this document cannot go on; others can
-    │   ├── UnreadableSource      the file cannot be read or may not be taken in
-    │   └── DocumentFailed        a stage ended for good
-    ├── DatabaseUnavailable       the database cannot be started, reached or used
-    ├── CollectionError           the collection cannot be used like that
-    └── LostClaim                 another worker has taken the document over
+GristmillError
+├── ServiceError              something outside failed
+│   ├── Rejected              the service refused this input; the same input fails again
+│   ├── NotFound              the thing asked about is not, or no longer, there
+│   ├── Unauthorized          the key is wrong, expired or may not do this
+│   ├── Throttled             too fast; wait, then ask again
+│   ├── QuotaExhausted        no credit or a spending cap at the vendor; waiting does not help
+│   ├── Unavailable           could not be reached, or said it cannot serve; nothing happened
+│   ├── OutcomeUnknown        no answer after sending; it may have happened and been billed
+│   └── InvalidResponse       an answer that breaks the vendor's own contract
+├── RefusedError              we did not call
+│   ├── Misconfigured         a setting is missing or wrong
+│   ├── NotYet                it is too early to call; try again after `retry_after`
+│   └── SimulatedAnswer       a simulator answered where only the real service may
+├── DocumentError             this document cannot go on; others can
+│   ├── UnreadableSource      the file cannot be read or may not be taken in
+│   └── DocumentFailed        a stage ended for good
+├── DatabaseUnavailable       the database cannot be started, reached or used
+├── CollectionError           the collection cannot be used like that
+└── LostClaim                 another worker has taken the document over
 """
 
 from typing import ClassVar

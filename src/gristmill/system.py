@@ -287,9 +287,7 @@ def _plain(secret: SecretStr | None) -> str:
     return "" if secret is None else secret.get_secret_value()
 
 
-def _adapters(
-    http: "httpx.AsyncClient", **addresses: tuple[str, str]
-) -> "dict[str, Adapter[Any]]":
+def _adapters(http: "httpx.AsyncClient", **addresses: tuple[str, str]) -> "dict[str, Adapter[Any]]":
     from gristmill.services.adapter import Endpoint
     from gristmill.services.llamaparse import LlamaParse
     from gristmill.services.openai import OpenAI

@@ -108,4 +108,3 @@ class Database:
         """One connection in one transaction, committed at the end."""
         async with self.connection() as connection, connection.transaction():
             yield connection
-

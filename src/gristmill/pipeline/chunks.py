@@ -112,8 +112,7 @@ async def space_of(connection: Connection, options: EmbeddingOptions) -> int:
         values,
     )
     cursor = await connection.execute(
-        "SELECT id FROM spaces"
-        " WHERE (endpoint, model, dimensions, origin) = (%s, %s, %s, %s)",
+        "SELECT id FROM spaces WHERE (endpoint, model, dimensions, origin) = (%s, %s, %s, %s)",
         values,
     )
     row = await cursor.fetchone()

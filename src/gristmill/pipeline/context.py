@@ -88,9 +88,7 @@ class Context:
         try:
             bucket = self.options.storage.bucket
             await self.services.execute(DownloadObject(bucket=bucket, key=key, to=path))
-            content, _ = await asyncio.to_thread(
-                hash_file, path, max_bytes=self.limits.file_bytes
-            )
+            content, _ = await asyncio.to_thread(hash_file, path, max_bytes=self.limits.file_bytes)
             if content != version.sha256:
                 raise UnreadableSource(
                     f"The stored file of {version.name} is not the one that was taken in.",

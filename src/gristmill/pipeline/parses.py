@@ -124,9 +124,7 @@ async def drive(connection: Connection, work: Work) -> Parse | None:
     return None if row is None else _parse(row)
 
 
-async def mark_uploaded(
-    connection: Connection, parse: Parse, file_id: str | None = None
-) -> Parse:
+async def mark_uploaded(connection: Connection, parse: Parse, file_id: str | None = None) -> Parse:
     await connection.execute(
         "UPDATE parses SET status = 'uploaded', file_id = coalesce(%s, file_id) WHERE id = %s",
         (file_id, parse.id),

@@ -42,9 +42,9 @@ class Embedding:
 @cache
 def tokenizer() -> Any:  # noqa: ANN401 — the package has no types
     """cl100k_base; the first call takes 0.2 s or more."""
-    import quicktok  # noqa: PLC0415 — not needed before the first embedding
+    import toktok  # noqa: PLC0415 — not needed before the first embedding
 
-    return quicktok.get_encoding("cl100k_base")
+    return toktok._encoding("cl100k_base")  # noqa: SLF001 — its only way to decode tokens
 
 
 def echoed_model(model: str) -> str:

