@@ -22,6 +22,7 @@ from gristmill.costs.report import CostReport, Grouping, report
 from gristmill.errors import GristmillError
 from gristmill.pipeline import catalogue, intake
 from gristmill.pipeline.document import (
+    PUBLISHED,
     DocumentDetail,
     DocumentStatus,
     DocumentSummary,
@@ -61,10 +62,15 @@ class IngestReport:
     elapsed: float
 
     @property
-    def is_complete(self) -> bool:
-        """Whether every source was taken in and every document is published in full."""
+    def is_published(self) -> bool:
+        """Whether every source was taken in, and searches find every document."""
         refused = any(entry.outcome == "refused" for entry in self.entries)
-        return not refused and all(d.status is DocumentStatus.READY for d in self.documents)
+        return not refused and all(d.status in PUBLISHED for d in self.documents)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether, besides, no document lacks a page."""
+        return self.is_published and all(d.status is DocumentStatus.READY for d in self.documents)
 
 
 OnProgress = Callable[[Progress], None]

@@ -53,7 +53,8 @@ def ingest(
 ) -> None:
     """Take documents in, until searches find them.
 
-    The exit code is 0 only if every document is ready. Unchanged documents cost nothing.
+    The exit code is 0 only if every document is ready, and 3 if all are found but pages are
+    missing. Unchanged documents cost nothing.
     """
     from gristmill.cli.ingest import ingest
 

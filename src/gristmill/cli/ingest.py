@@ -31,6 +31,7 @@ from gristmill.pipeline.document import (
 
 ROWS = 12  # documents at work that are shown one by one
 REFRESHES = 8  # a second
+INCOMPLETE = 3  # the exit code when all is found but pages are missing
 
 # How far along each status is, in tenths of the road; for the time left.
 ROAD = {
@@ -75,7 +76,13 @@ async def _watched(work: Work, *, as_json: bool) -> int:
         else:
             report = await work(mill, Lines())
             _tell(report)
-    return 0 if report.is_complete else 1
+    return _code(report)
+
+
+def _code(report: IngestReport) -> int:
+    if report.is_complete:
+        return 0
+    return INCOMPLETE if report.is_published else 1
 
 
 def _as_json(report: IngestReport) -> dict[str, Any]:

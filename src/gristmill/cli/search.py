@@ -1,5 +1,7 @@
 """`search`: a question in, passages out."""
 
+from itertools import accumulate
+
 from rich.padding import Padding
 from rich.text import Text
 
@@ -7,7 +9,8 @@ from gristmill.cli.present import console, errors, escape, print_json, short
 from gristmill.library import Gristmill
 from gristmill.search.query import Answer, Hit
 
-PASSAGE = 600  # characters of a passage that are shown
+PASSAGE = 500  # characters of a passage that are shown
+STEM = 4  # letters that two forms of a word are expected to share
 
 
 async def search(question: str, collection: str | None, limit: int, *, as_json: bool) -> int:
@@ -28,7 +31,7 @@ def _tell(answer: Answer) -> None:
         console.print("Nothing found.")
     for place, hit in enumerate(answer.hits, start=1):
         console.print(_head(place, hit), soft_wrap=True)
-        console.print(Padding(Text(_excerpt(hit.text)), (0, 0, 1, 4)))
+        console.print(Padding(Text(excerpt(hit.text, answer.question)), (0, 0, 1, 4)))
 
 
 def _head(place: int, hit: Hit) -> str:
@@ -41,6 +44,17 @@ def _head(place: int, hit: Hit) -> str:
     return f"{place:>2}. " + ", ".join(part for part in parts if part) + f"  {tail}"
 
 
-def _excerpt(text: str) -> str:
-    words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return words if len(words) <= PASSAGE else words[:PASSAGE].rsplit(" ", 1)[0] + " …"
+def excerpt(text: str, question: str, length: int = PASSAGE) -> str:
+    """The part of a passage, of about `length` characters, that most words of a question are in."""
+    words = "".join(c if c.isprintable() else " " for c in text).split()
+    asked = {word[:STEM] for word in question.lower().split() if len(word) >= STEM}
+    marks = [any(stem in word.lower() for stem in asked) for word in words]
+    room = max(1, round(length / (sum(map(len, words)) / max(1, len(words)) + 1)))
+    if len(words) <= room:
+        return " ".join(words)
+    counts = list(accumulate(marks, initial=0))
+    first = max(range(len(words) - room + 1), key=lambda i: (counts[i + room] - counts[i], -i))
+    shown = words[first : first + room]
+    before = ["\u2026"] if first else []
+    after = ["\u2026"] if first + room < len(words) else []
+    return " ".join([*before, *shown, *after])
