@@ -152,7 +152,7 @@ async def save_vectors(
     """Keeps the (n, dimensions) vectors of a batch of n texts."""
     await connection.execute(
         "UPDATE chunks c SET vector = v.vector, space_id = %s"
-        " FROM unnest(%s::bytea[], %s::halfvec[]) AS v (text_sha256, vector)"
+        " FROM unnest(%s::bytea[], %b::halfvec[]) AS v (text_sha256, vector)"
         " WHERE c.version_id = %s AND c.text_sha256 = v.text_sha256 AND c.vector IS NULL",
         (space, [text.sha256 for text in batch], [HalfVector(v) for v in vectors], work.version.id),
     )

@@ -10,6 +10,7 @@ from typing import Final
 from gristmill.costs.journal import adopt
 from gristmill.errors import DocumentFailed, GristmillError, NotFound, NotYet
 from gristmill.pipeline import parses
+from gristmill.pipeline.bills import record_bill
 from gristmill.pipeline.context import Context
 from gristmill.pipeline.document import DocumentStatus as Status
 from gristmill.pipeline.document import Work
@@ -169,6 +170,7 @@ async def _fetch(context: Context, work: Work, parse: Parse) -> Status:
             await parses.mark_failed(connection, parse, "the result expired at the vendor")
         raise _failure("the result expired at the vendor") from error
     await _keep(context, work, parse, result.value)
+    await record_bill(context.database, parse, result.value.credits)
     context.poke.set()
     return Status.PARSED
 

@@ -11,10 +11,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from gristmill.contract import Operation, R
-from gristmill.costs.journal import settle
-from gristmill.costs.prices import credit_usage
 from gristmill.errors import DatabaseUnavailable, GristmillError, NotFound
 from gristmill.pipeline import parses
+from gristmill.pipeline.bills import record_bill
 from gristmill.pipeline.context import Context
 from gristmill.pipeline.parses import Parse
 from gristmill.pipeline.presence import POLLER, Presence
@@ -121,19 +120,10 @@ class Poller:
     async def _read_bill(self, parse: Parse) -> bool:
         if parse.job_id is None:
             raise AssertionError("a parse without a job has no bill")
-        credit = await self._try(GetParseUsage(job_id=parse.job_id))
-        if credit is None:
+        billed = await self._try(GetParseUsage(job_id=parse.job_id))
+        if not await record_bill(self._context.database, parse, billed):
             self._wait_for_bill(parse)
             return False
-        try:
-            usage = credit_usage(credit)
-        except ValueError as error:
-            log.warning("poller.no_bill", job=parse.job_id, error=str(error))
-            self._wait_for_bill(parse)
-            return False
-        database = self._context.database
-        await settle(database, vendor_ref=parse.job_id, usage=usage)
-        await parses.set_credits(database, parse, credit)
         self._bill_waits.pop(parse.id, None)
         return True
 
