@@ -1,9 +1,7 @@
 """Runs a command: its event loop, its errors and its end."""
 
-import asyncio
 import sys
 from collections.abc import Coroutine
-from importlib.metadata import version as installed_version
 from typing import Any
 
 import typer
@@ -14,6 +12,8 @@ INTERRUPTED = 130  # what shells expect after Ctrl-C
 def version(value: bool) -> None:
     """Prints the version and ends, if asked."""
     if value:
+        from importlib.metadata import version as installed_version
+
         typer.echo(f"gristmill {installed_version('gristmill')}")
         raise typer.Exit
 
@@ -23,6 +23,8 @@ def run(command: Coroutine[Any, Any, int], *, as_json: bool) -> None:
 
     An error is told in a sentence with what to do, or as one JSON document; Ctrl-C ends cleanly.
     """
+    import asyncio
+
     from gristmill.cli.present import tell_error
     from gristmill.errors import GristmillError
 
