@@ -1,29 +1,29 @@
 """Vectors that place related texts near each other, without a model: signed feature hashing.
 
 A text is its words, cut to a stem, and the letter groups inside them, so that "retry", "retries"
-and "retrying" meet. Common words count little, repeated ones ever less. Each feature adds a few
-signed ones at positions drawn from its hash over the whole width, so that the first dimensions
-alone, normalised again, still tell near from far.
+and "retrying" meet. Common words count little, and the hundredth "retry" hardly more than the
+third. Each feature adds a few signed ones at positions drawn from its hash over the whole width,
+so that the first dimensions alone, normalised again, still tell near from far.
 
 All sums are of integers: the same text gives the same bits on every machine.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from hashlib import shake_128
-from math import log, sqrt
+from math import sqrt
 
 import numpy as np
 
 _WORD_POSITIONS = 32
-_GROUP_POSITIONS = 8
-_WORD_AMOUNT = 100
-_GROUP_AMOUNT = 35
+_GROUP_POSITIONS = 8  # of four letters; a word of eight has five groups, more than its stem
+_AMOUNT = 100
+_VAGUE_AMOUNT = 30
 _COMMON_AMOUNT = 8
 _LONGEST_WORD = 64
-_CACHED_WORDS = 32_768  # about 20 MB
+_CACHED_WORDS = 32_768  # about 30 MB
 _SUFFIXES = (
     *("ingly", "edly", "ings", "ing", "ies", "ied"),
     *("ers", "est", "ed", "es", "er", "ly", "s"),
@@ -34,7 +34,19 @@ had has have how i if in into is it its many may more most much must no not of o
 our out over shall should so some such than that the their them then there these they this those to
 under up was we were what when where which who why will with would you your
 """
-_COMMON = frozenset(_COMMON_WORDS.split())
+_VAGUE_WORDS = """
+again against always am another anything around away back because come comes coming day days down
+during each even ever every first gave get gets give given go goes going good happen happened
+happens he her him his just keep kept kind know last let like long look made make makes me mean
+means meant my myself need needs never new next nothing often old part people per please put really
+right said same say says see seen she something still take taken tell thing things three through
+time too took two until us use used using very want wants way well went whole within without year
+years
+"""
+_AMOUNTS = {
+    **dict.fromkeys(_VAGUE_WORDS.split(), _VAGUE_AMOUNT),
+    **dict.fromkeys(_COMMON_WORDS.split(), _COMMON_AMOUNT),
+}
 _TOKENS = re.compile(r"[^\W_]+")
 # Scripts written without blanks: their characters in pairs stand for words.
 _UNSPACED = re.compile(r"([\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+)")
@@ -71,7 +83,7 @@ def _grain(text: str, width: int) -> np.ndarray:
 
 
 def _damped(times: int) -> int:
-    return round(16 * (1 + log(times)))
+    return round(16 * 2.2 * times / (times + 1.2))
 
 
 def _words(text: str) -> Iterator[str]:
@@ -90,29 +102,26 @@ def _words(text: str) -> Iterator[str]:
 @lru_cache(maxsize=_CACHED_WORDS)
 def _drawn(word: str) -> tuple[np.ndarray, np.ndarray]:
     """What a word adds: positions as fractions of the width in 1/65536, and signed amounts."""
-    if word in _COMMON:
-        return _joined([_feature(word, _WORD_POSITIONS, _COMMON_AMOUNT)])
-    groups = (f"#{word[i : i + 4]}" for i in range(len(word) - 3)) if len(word) > 4 else ()
-    return _joined(
-        [
-            _feature(_stem(word), _WORD_POSITIONS, _WORD_AMOUNT),
-            *(_feature(group, _GROUP_POSITIONS, _GROUP_AMOUNT) for group in groups),
-        ]
-    )
-
-
-def _feature(name: str, positions: int, amount: int) -> tuple[np.ndarray, np.ndarray]:
-    drawn = np.frombuffer(
-        shake_128(name.encode("utf-8", "surrogatepass")).digest(3 * positions), np.uint8
-    )
-    places = drawn[: 2 * positions].view("<u2")
-    signs = (drawn[2 * positions :] & 1).astype(np.int16) * 2 - 1
+    amount = _AMOUNTS.get(word, _AMOUNT)
+    grouped = len(word) > 4 and amount != _COMMON_AMOUNT
+    groups = [f"#{word[i : i + 4]}" for i in range(len(word) - 3)] if grouped else []
+    parts = [
+        _feature(_stem(word), _WORD_POSITIONS),
+        *(_feature(group, _GROUP_POSITIONS) for group in groups),
+    ]
+    places, signs = (np.concatenate(part) for part in zip(*parts, strict=True))
     return places, signs * np.int16(amount)
 
 
-def _joined(parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    places, amounts = zip(*parts, strict=True)
-    return np.concatenate(places), np.concatenate(amounts)
+def _feature(name: str, positions: int) -> tuple[np.ndarray, np.ndarray]:
+    drawn = np.frombuffer(
+        shake_128(name.encode("utf-8", "surrogatepass")).digest(3 * positions), np.uint8
+    )
+    # One in each equal part of the width, so that every prefix holds its share of every feature.
+    parts = np.arange(positions) * 65536
+    places = ((parts + drawn[: 2 * positions].view("<u2")) // positions).astype(np.uint16)
+    signs = (drawn[2 * positions :] & 1).astype(np.int16) * 2 - 1
+    return places, signs
 
 
 def _stem(word: str) -> str:
