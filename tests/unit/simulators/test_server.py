@@ -227,7 +227,7 @@ async def test_a_reader_that_hangs_is_stopped_and_the_next_file_is_read(tmp_path
 
 async def test_a_reader_that_dies_fails_its_file_only(tmp_path, pool):
     slow = asyncio.create_task(pool.read(reading(tmp_path, "a.csv", b"a,b,c,d\n" * 2_000_000), 30))
-    while not pool._busy:  # noqa: ASYNC110 — the pool has no event for it
+    while not pool._busy:
         await asyncio.sleep(0.01)
     os.kill(next(iter(pool._busy))._process.pid, signal.SIGKILL)
     dead = await slow
