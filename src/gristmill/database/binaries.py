@@ -50,7 +50,7 @@ def find_binaries(major: int | None = None) -> Binaries:
     found = {binaries.major: binaries for binaries in _bundled()}
     if not found:
         raise DatabaseUnavailable(
-            "There is no embedded PostgreSQL for this platform (Linux with glibc and macOS have it).",
+            "There is no embedded PostgreSQL here; it exists for macOS and Linux with glibc.",
             advice=f"Install {DISTRIBUTION}, or set DATABASE_URL to a Postgres with pgvector.",
         )
     chosen = max(found) if major is None else major

@@ -89,6 +89,8 @@ _INITDB: Final = (
     "--no-sync",  # done once at the end, for everything
 )
 
+_SINGLE: Final = ("--single", "-F", "-c", "exit_on_error=on", "-c", "log_checkpoints=off")
+
 
 class Cluster:
     """One embedded database's folder. All methods but `conninfo` need the start lock.
@@ -171,17 +173,14 @@ class Cluster:
         with self.seen_by_server() as (folder, descriptors):
 
             def run(program: str, *arguments: str, text: str = "") -> None:
-                command = [binaries.program(program), "-D", f"{folder}/{draft}", *arguments]
-                _run(command, text, owner, descriptors)
+                # `--single` must be the first argument, and a database's name the last.
+                command = [binaries.program(program), *arguments]
+                place = {"PGDATA": f"{folder}/{draft}"}
+                _run(command, f"{text}\n", place, owner, descriptors)
 
-            single = ("-F", "-c", "exit_on_error=on", "-c", "log_checkpoints=off")
             run("initdb", *_INITDB, text=self._password())
-            _run_single = [binaries.program("postgres"), "--single", "-D", f"{folder}/{draft}"]
-            for database, statement in (
-                ("postgres", f"CREATE DATABASE {NAME}"),
-                (NAME, "CREATE EXTENSION vector"),
-            ):
-                _run([*_run_single, *single, database], f"{statement}\n", owner, descriptors)
+            run("postgres", *_SINGLE, "postgres", text=f"CREATE DATABASE {NAME}")
+            run("postgres", *_SINGLE, NAME, text="CREATE EXTENSION vector")
             run("initdb", "--sync-only")
 
     # The password
@@ -217,6 +216,7 @@ class Cluster:
         settings = f"{SETTINGS}dynamic_shared_memory_type = {memory}\n"
         _write_readable(self.folder / "server.conf", settings)
         _write_readable(self.folder / "hba.conf", "local all all scram-sha-256\n")
+        _write_readable(self.folder / "ident.conf", "")
         self._make_log_folder()
         self._make_socket_folder()
 
@@ -227,7 +227,7 @@ class Cluster:
         values = {
             "config_file": f"{folder}/server.conf",
             "hba_file": f"{folder}/hba.conf",
-            "ident_file": f"{folder}/hba.conf.none",
+            "ident_file": f"{folder}/ident.conf",
             "log_directory": f"{folder}/log",
             "unix_socket_directories": f"{folder}/socket" if ours else str(sockets),
             "cluster_name": self.tag,
@@ -283,7 +283,7 @@ class Cluster:
         if not _can_hold_socket(path):
             path.rmdir()
             # A name that nobody can guess, so nobody can be there first.
-            path.symlink_to(tempfile.mkdtemp(prefix="gristmill-", dir="/tmp"))  # noqa: S108
+            path.symlink_to(tempfile.mkdtemp(prefix="gristmill-", dir="/tmp"))
         self.account.own(path.resolve())
 
     def remove_sockets(self) -> None:
@@ -354,7 +354,13 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _run(command: list[str], text: str, account: Account, descriptors: tuple[int, ...]) -> None:
+def _run(
+    command: list[str],
+    text: str,
+    environment: dict[str, str],
+    account: Account,
+    descriptors: tuple[int, ...],
+) -> None:
     """Runs one of PostgreSQL's programs with `text` as its input.
 
     Raises:
@@ -374,7 +380,7 @@ def _run(command: list[str], text: str, account: Account, descriptors: tuple[int
             errors="replace",
             check=False,
             cwd="/",
-            env=ENVIRONMENT,
+            env=ENVIRONMENT | environment,
             pass_fds=descriptors,
             start_new_session=True,  # Ctrl-C is for us; we end the child if need be
             **account.privileges(),

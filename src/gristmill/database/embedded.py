@@ -76,10 +76,13 @@ class EmbeddedPostgres:
         users, self._users = self._users, None
         if users is None:
             return
-        with users, suppress(DatabaseUnavailable, OSError):  # a later user stops it then
-            with exclusive(self.folder / "start.lock", seconds=START_SECONDS):
-                if users.try_exclusive():
-                    self._server.stop()
+        with (
+            users,
+            suppress(DatabaseUnavailable, OSError),  # then a later user stops it
+            exclusive(self.folder / "start.lock", seconds=START_SECONDS),
+        ):
+            if users.try_exclusive():
+                self._server.stop()
 
     def __repr__(self) -> str:
         state = "closed" if self._users is None else "open"
