@@ -45,12 +45,12 @@ _COMMITS: Final = "SELECT xact_commit AS n FROM pg_stat_database WHERE datname =
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What one call of `ingest` took: seconds, CPU seconds by part, commits, calls by kind."""
+    """What one call of `ingest` took: seconds, CPU seconds by part, transactions, calls by kind."""
 
     documents: int
     wall: float
     cpu: Mapping[str, float]
-    commits: int
+    transactions: int
     calls: Mapping[str, int]
     ids: tuple[str, ...]
 
@@ -83,7 +83,7 @@ async def measured(mill: Gristmill, folder: Path, vendors: instant.Vendors | Non
 def _cpu(mill: Gristmill, vendors: instant.Vendors | None) -> dict[str, float]:
     others = processes.servers_of(mill.settings.home)
     found = processes.parts(processes.me(), *others, *([vendors.pid] if vendors else []))
-    return {part: processes.cpu_seconds(each) for part, each in found.items()}
+    return processes.cpu_seconds(found)
 
 
 async def _commits(mill: Gristmill) -> int:
@@ -155,12 +155,12 @@ async def with_instant_vendors(home: Path, vendors: instant.Vendors, count: int)
     warm_up = one_page_files(home / "warm-up", 2, seed="warm")
     async with Gristmill(settings_for(home, vendors)) as mill:
         await mill.ingest(warm_up, collection=COLLECTION)  # imports, connections, children
-        bare = await baselines(mill, vendors)
         new = await measured(mill, first, vendors)
         vendors.reset()
         again = await measured(mill, first, vendors)
         with sampled() as samples:
             profiled = await measured(mill, second, vendors)
+        bare = await baselines(mill, vendors)
         tell_rates(new, again, profiled, bare)
         tell_steps(await steps(mill, new.ids))
     tell_cpu(new)
@@ -182,11 +182,11 @@ def tell_rates(new: Pass, again: Pass, profiled: Pass, bare: list[tuple[str, flo
     passes = (("new documents", new), ("the same again", again), ("new, profiled", profiled))
     rows = [
         (name, each.documents, f"{each.wall:.2f}", f"{each.rate:.1f}",
-         f"{each.commits / each.documents:.1f}",
+         f"{each.transactions / each.documents:.1f}",
          f"{sum(each.calls.values()) / each.documents:.1f}")
         for name, each in passes
     ]  # fmt: skip
-    table(("pass", "documents", "seconds", "per s", "commits each", "calls each"), rows)
+    table(("pass", "documents", "seconds", "per s", "transactions each", "calls each"), rows)
     own = [(name, f"{figure:.0f}", f"{figure / new.rate:.1f}") for name, figure in bare]
     table(("baseline", "per s", "to one new document"), own)
     print("calls:", ", ".join(f"{kind} {count}" for kind, count in sorted(new.calls.items())), "\n")

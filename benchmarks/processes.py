@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -58,16 +59,18 @@ def servers_of(home: Path) -> list[int]:
     return found
 
 
-def cpu_seconds(processes: list[psutil.Process]) -> float:
-    """User and system time of these processes and of their children that have ended."""
-    total = 0.0
-    for process in processes:
-        try:
-            times = process.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        total += times.user + times.system + getattr(times, "children_user", 0.0)
-        total += getattr(times, "children_system", 0.0)
+def cpu_seconds(found: Mapping[str, list[psutil.Process]]) -> dict[str, float]:
+    """User and system time of each part so far, of those of its processes that have ended too."""
+    total: dict[str, float] = defaultdict(float)
+    for name, processes in found.items():
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                total[name] += times.user + times.system
+                # The only processes that ours starts, uses up and ends are the children.
+                ended = "children" if name == OWN else name
+                total[ended] += getattr(times, "children_user", 0.0)
+                total[ended] += getattr(times, "children_system", 0.0)
     return total
 
 
