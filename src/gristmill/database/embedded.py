@@ -16,6 +16,8 @@ from typing import Final, Self
 
 from gristmill.database.binaries import USE_A_SERVER, find_binaries, readable_by
 from gristmill.database.cluster import Cluster
+from gristmill.database.configuration import last_words, prune_logs
+from gristmill.database.initialise import make_data
 from gristmill.database.locks import FileLock, exclusive
 from gristmill.database.server import Server
 from gristmill.errors import DatabaseUnavailable
@@ -23,8 +25,10 @@ from gristmill.errors import DatabaseUnavailable
 __all__ = ["EmbeddedPostgres", "find_binaries"]
 
 START_SECONDS: Final = 60.0
+MUTE_SECONDS: Final = 5.0  # for a server that runs and has no socket
+_RETRY_SECONDS: Final = 0.1
 
-_NOT_WRITABLE: Final = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
+_NOT_WRITABLE: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT}
 _NOT_SUPPORTED: Final = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
@@ -65,7 +69,7 @@ class EmbeddedPostgres:
             users.share()
             if not server.answers():
                 _bring_up(cluster, server, users, seconds)
-            cluster.prune_logs()
+            prune_logs(cluster)
             return cls(server, cluster, users)
         except BaseException:
             users.close()
@@ -98,17 +102,22 @@ class EmbeddedPostgres:
 def _bring_up(cluster: Cluster, server: Server, users: FileLock, seconds: float) -> None:
     binaries = readable_by(cluster.account, find_binaries(cluster.major()))
     if not cluster.data.exists():
-        cluster.make_data(binaries)
+        make_data(cluster, binaries)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         running = server.pid()
-        if server.wait(running or server.launch(binaries), seconds=seconds):
+        if running is None:
+            up = server.wait(server.launch(binaries), seconds=seconds)
+        else:
+            up = server.wait(running, seconds=MUTE_SECONDS)
+        if up:
             server.update_extension()
             return
         if server.pid() is not None:
             _stop_mute(server, users)
+        time.sleep(_RETRY_SECONDS)
     raise DatabaseUnavailable(
-        f"The embedded database does not come up. Its last words: {cluster.log_tail()}",
+        f"The embedded database does not come up. Its last words: {last_words(cluster)}",
         advice=f"See {cluster.folder / 'log'}, and try again.",
     )
 

@@ -12,19 +12,22 @@ from pathlib import Path
 from typing import Final
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.pq import PGconn, Ping
 
 from gristmill.database.account import ENVIRONMENT
 from gristmill.database.binaries import Binaries
 from gristmill.database.cluster import NAME, Cluster
+from gristmill.database.configuration import arguments, configure, last_words
+from gristmill.database.sockets import PORT, SOCKET, remove_distant_folder, remove_sockets
 from gristmill.errors import DatabaseUnavailable
 
 # Above every pid of Linux (2^22) and macOS (99999). PostgreSQL reads a dead owner from it, and
 # still checks the shared memory of backends that may have outlived their server.
 DEAD_PID: Final = 2**31 - 1
+RECOVERY_SECONDS: Final = 600.0
 FAST_SECONDS: Final = 30.0  # a shutdown writes its checkpoint first
 _POLL_SECONDS: Final = 0.01
-_MUTE_SECONDS: Final = 5.0
 _PASSING: Final = ("pre-existing shared memory block", 'lock file "postmaster.pid" already exists')
 
 # The child's output goes to the log, its pid comes back, and init becomes its parent.
@@ -54,14 +57,14 @@ class Server:
         Raises:
             OSError: a file cannot be written or the program not run.
         """
-        self._cluster.configure()
-        self._cluster.remove_sockets()
+        configure(self._cluster)
+        remove_sockets(self._cluster.sockets)
         self._disown_stale_pid()
         with (
             self._cluster.seen_by_server() as (folder, descriptors),
             (self._cluster.folder / "start.log").open("wb") as log,
         ):
-            command = [binaries.program("postgres"), *self._cluster.arguments(folder)]
+            command = [binaries.program("postgres"), *arguments(self._cluster, folder)]
             started = subprocess.run(  # noqa: S603 — our own dependency's program
                 ["/bin/sh", "-c", _DETACH, "sh", *command],
                 stdout=subprocess.PIPE,
@@ -76,9 +79,9 @@ class Server:
         return int(started.stdout)
 
     def wait(self, pid: int, *, seconds: float) -> bool:
-        """Waits until the server answers; False when the process ended or is mute.
+        """Waits until the server answers; False when it stays mute or ended for a passing reason.
 
-        A server that says it is recovering gets ten times as long.
+        A server that says it is recovering gets ten minutes.
 
         Raises:
             DatabaseUnavailable: it does not come up, for a reason that does not pass by itself.
@@ -88,7 +91,7 @@ class Server:
             if not self._is_ours(pid):
                 self._explain_end()
                 return False
-            patience = 10 * seconds if answer is Ping.REJECT else min(seconds, _MUTE_SECONDS)
+            patience = RECOVERY_SECONDS if answer is Ping.REJECT else seconds
             if time.monotonic() - begun > patience:
                 return False
             time.sleep(_POLL_SECONDS)
@@ -119,7 +122,7 @@ class Server:
             os.kill(pid, request)
             self._wait_for_end(pid, seconds)
         if self.pid() is None:
-            self._cluster.remove_distant_socket_folder()
+            remove_distant_folder(self._cluster.folder)
 
     def _wait_for_end(self, pid: int, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -127,12 +130,11 @@ class Server:
             time.sleep(_POLL_SECONDS)
 
     def _ping(self) -> Ping:
-        conninfo = psycopg.conninfo.make_conninfo(
-            host=str(self._cluster.socket_folder()),
-            port=5432,
-            user=NAME,
-            dbname=NAME,
-            connect_timeout=5,
+        folder = self._cluster.sockets
+        if not (folder / SOCKET).exists():
+            return Ping.NO_RESPONSE
+        conninfo = make_conninfo(
+            host=str(folder), port=PORT, user=NAME, dbname=NAME, connect_timeout=5
         )
         return Ping(PGconn.ping(conninfo.encode()))
 
@@ -152,7 +154,7 @@ class Server:
             file.truncate()
 
     def _explain_end(self) -> None:
-        words = self._cluster.log_tail()
+        words = last_words(self._cluster)
         if any(sign in words for sign in _PASSING):
             return
         if "No space left on device" in words:
