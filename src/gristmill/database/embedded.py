@@ -6,19 +6,17 @@ drops the locks of a killed process: its server stays, the next one joins it, an
 stops it.
 """
 
-import errno
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
-from gristmill.database.binaries import USE_A_SERVER, find_binaries, readable_by
+from gristmill.database.binaries import find_binaries, readable_by
 from gristmill.database.cluster import Cluster
 from gristmill.database.configuration import last_words, prune_logs
 from gristmill.database.initialise import make_data
 from gristmill.database.locks import FileLock, exclusive
+from gristmill.database.refusals import explained
 from gristmill.database.server import Server
 from gristmill.errors import DatabaseUnavailable
 
@@ -27,10 +25,6 @@ __all__ = ["EmbeddedPostgres", "find_binaries"]
 START_SECONDS: Final = 60.0
 MUTE_SECONDS: Final = 5.0  # for a server that runs and has no socket
 _RETRY_SECONDS: Final = 0.1
-
-_NOT_WRITABLE: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
-_NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT}
-_NOT_SUPPORTED: Final = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 class EmbeddedPostgres:
@@ -56,7 +50,7 @@ class EmbeddedPostgres:
         Raises:
             DatabaseUnavailable: says why, and what to do.
         """
-        with _explained(home):
+        with explained(home):
             cluster = Cluster(home)
             with exclusive(cluster.folder / "start.lock", seconds=seconds):
                 return cls._join(cluster, seconds)
@@ -133,31 +127,3 @@ def _stop_mute(server: Server, users: FileLock) -> None:
             "The embedded database runs, and others use it, but it does not answer here.",
             advice="End the other Gristmill processes of this home, then try again.",
         )
-
-
-@contextmanager
-def _explained(home: Path) -> Iterator[None]:
-    """Turns the operating system's refusals into sentences."""
-    try:
-        yield
-    except OSError as error:
-        raise _explanation(home, error) from error
-
-
-def _explanation(home: Path, error: OSError) -> DatabaseUnavailable:
-    place = error.filename or home
-    if error.errno in _NO_SPACE:
-        return DatabaseUnavailable(
-            f"The disk of {home} is full.", advice="Free at least 200 MB and try again."
-        )
-    if error.errno in _NOT_SUPPORTED:
-        return DatabaseUnavailable(
-            f"The file system of {home} has no locks or sockets.",
-            advice="Set GRISTMILL_HOME to a folder on a local disk.",
-        )
-    if error.errno in _NOT_WRITABLE:
-        return DatabaseUnavailable(
-            f"User id {os.geteuid()} may not write {place!s}.",
-            advice="Set GRISTMILL_HOME to a folder of your own.",
-        )
-    return DatabaseUnavailable(f"The embedded database cannot start: {error}", advice=USE_A_SERVER)

@@ -10,6 +10,7 @@ from typing import Final
 from gristmill.database.account import ENVIRONMENT, Account, initdb_account
 from gristmill.database.binaries import Binaries
 from gristmill.database.cluster import NAME, Cluster
+from gristmill.database.refusals import USE_A_SERVER, told_by_server
 from gristmill.errors import DatabaseUnavailable
 
 _DRAFT: Final = "data.new-"
@@ -100,17 +101,13 @@ def _run(
 
 
 def _failure(program: str, output: str) -> DatabaseUnavailable:
-    if "No space left on device" in output:
-        return DatabaseUnavailable(
-            "The disk is full: the database could not be made.",
-            advice="Free at least 200 MB where GRISTMILL_HOME is, and try again.",
-        )
     errors = [line for line in output.splitlines() if "error:" in line or "FATAL" in line]
     words = "\n".join(errors or output.strip().splitlines()[-3:])
-    return DatabaseUnavailable(
+    failed = DatabaseUnavailable(
         f"The database could not be made. {Path(program).name} says: {words}",
-        advice="If the reason is not plain, set DATABASE_URL to a Postgres with pgvector.",
+        advice=f"If the reason is not plain: {USE_A_SERVER}",
     )
+    return told_by_server(output, failed)
 
 
 def _sync(folder: Path) -> None:

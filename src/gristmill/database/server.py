@@ -19,6 +19,7 @@ from gristmill.database.account import ENVIRONMENT
 from gristmill.database.binaries import Binaries
 from gristmill.database.cluster import NAME, Cluster
 from gristmill.database.configuration import arguments, configure, last_words
+from gristmill.database.refusals import told_by_server
 from gristmill.database.sockets import PORT, SOCKET, remove_distant_folder, remove_sockets
 from gristmill.errors import DatabaseUnavailable
 
@@ -157,15 +158,11 @@ class Server:
         words = last_words(self._cluster)
         if any(sign in words for sign in _PASSING):
             return
-        if "No space left on device" in words:
-            raise DatabaseUnavailable(
-                "The disk is full: the database does not start.",
-                advice="Free some space where GRISTMILL_HOME is, and try again.",
-            )
-        raise DatabaseUnavailable(
+        ended = DatabaseUnavailable(
             f"The embedded database does not start. Its last words: {words}",
             advice=f"See {self._cluster.folder / 'log'}; nothing was changed.",
         )
+        raise told_by_server(words, ended)
 
 
 def command_line(pid: int) -> str:
