@@ -14,7 +14,7 @@ from typing import Final, Self
 from gristmill.database.binaries import find_binaries, readable_by
 from gristmill.database.cluster import Cluster
 from gristmill.database.configuration import last_words, prune_logs
-from gristmill.database.initialise import make_data
+from gristmill.database.initialise import make_data, remove_drafts
 from gristmill.database.locks import FileLock, exclusive
 from gristmill.database.refusals import explained
 from gristmill.database.server import Server
@@ -95,6 +95,7 @@ class EmbeddedPostgres:
 
 def _bring_up(cluster: Cluster, server: Server, users: FileLock, seconds: float) -> None:
     binaries = readable_by(cluster.account, find_binaries(cluster.major()))
+    remove_drafts(cluster)
     if not cluster.data.exists():
         make_data(cluster, binaries)
     deadline = time.monotonic() + seconds

@@ -35,8 +35,6 @@ def make_data(cluster: Cluster, binaries: Binaries) -> None:
         DatabaseUnavailable: PostgreSQL's programs failed; says how.
         OSError: the folder cannot be written.
     """
-    for leftover in cluster.folder.glob(f"{_DRAFT}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
     cluster.make_password()
     owner = initdb_account()
     draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=cluster.folder))
@@ -49,6 +47,12 @@ def make_data(cluster: Cluster, binaries: Binaries) -> None:
         shutil.rmtree(draft, ignore_errors=True)
         raise
     _sync(cluster.folder)
+
+
+def remove_drafts(cluster: Cluster) -> None:
+    """Removes what killed first starts left."""
+    for draft in cluster.folder.glob(f"{_DRAFT}*"):
+        shutil.rmtree(draft, ignore_errors=True)  # an orphaned initdb may still be writing
 
 
 def _fill(cluster: Cluster, draft: Path, binaries: Binaries, owner: Account) -> None:

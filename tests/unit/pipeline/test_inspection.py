@@ -28,7 +28,7 @@ PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(20) + b"IEND\xaeB`\x82"
 
 
 def seeded(seed: int) -> random.Random:
-    return random.Random(seed)  # noqa: S311 — the same noise in every run
+    return random.Random(seed)
 
 
 def pdf(pages: int = 1, **options: object) -> bytes:
