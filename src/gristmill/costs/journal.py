@@ -48,8 +48,6 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (call_id, entry) DO NOTHING
 """
 
-_OPEN: Final = "SELECT service FROM journal WHERE vendor_ref = %s AND entry = 'open' LIMIT 1"
-
 _SETTLE: Final = """
 INSERT INTO journal (call_id, entry, service, operation, product, unit, quantity, nano_dollars,
                      price_version, origin, endpoint, collection, document_id, vendor_ref, note)
@@ -87,6 +85,7 @@ SELECT call_id, 'open', service, operation, product, unit, quantity, nano_dollar
        price_version, origin, endpoint, collection, document_id, %(vendor_ref)s, 'adopted'
 FROM journal j
 WHERE document_id = %(document)s AND operation = %(operation)s AND entry IN ('expected', 'unknown')
+  AND NOT EXISTS (SELECT FROM journal o WHERE o.vendor_ref = %(vendor_ref)s)
   AND NOT EXISTS (SELECT FROM journal o WHERE o.call_id = j.call_id
                   AND o.entry NOT IN ('expected', 'unknown'))
 ORDER BY id DESC LIMIT 1
@@ -99,7 +98,8 @@ async def adopt(
 ) -> bool:
     """Opens, under the vendor's reference, the call whose answer was lost; False if none was.
 
-    In the caller's transaction, so that the bill finds the call as soon as the work is known.
+    Repeating it changes nothing. Before the caller records the work, so that its bill finds the
+    call as soon as the work is known.
     """
     values = {"document": document_id, "operation": operation, "vendor_ref": vendor_ref}
     return (await connection.execute(_ADOPT, values)).rowcount == 1
@@ -108,6 +108,7 @@ async def adopt(
 async def settle(
     database: Database,
     *,
+    service: str,
     vendor_ref: str,
     usage: Usage,
     prices: Prices = PRICES,
@@ -119,20 +120,15 @@ async def settle(
         Misconfigured: the usage has no price; nothing is written.
         DatabaseUnavailable: it may or may not be there; repeat it.
     """
+    values = {
+        "vendor_ref": vendor_ref,
+        "service": service,
+        "product": usage.product,
+        "unit": usage.unit,
+        "quantity": usage.quantity,
+        "nano_dollars": prices.cost(service, usage),
+        "price_version": prices.version,
+        "note": note,
+    }
     async with database.connection() as connection:
-        cursor = await connection.execute(_OPEN, (vendor_ref,))
-        call = await cursor.fetchone()
-        if call is None:
-            return False
-        values = {
-            "vendor_ref": vendor_ref,
-            "service": call["service"],
-            "product": usage.product,
-            "unit": usage.unit,
-            "quantity": usage.quantity,
-            "nano_dollars": prices.cost(call["service"], usage),
-            "price_version": prices.version,
-            "note": note,
-        }
-        cursor = await connection.execute(_SETTLE, values)
-        return cursor.rowcount > 0
+        return (await connection.execute(_SETTLE, values)).rowcount > 0

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Final
 
 import numpy as np
@@ -12,31 +11,61 @@ from pgvector import HalfVector
 from gristmill.database.engine import Connection
 from gristmill.pipeline.chunking import Chunk, Page
 from gristmill.pipeline.document import EmbeddingOptions, IncompletePage, Work
-from gristmill.pipeline.parses import LOCAL, Parse
+from gristmill.pipeline.parses import LOCAL, Result
+from gristmill.pipeline.store import MINE, Change
 
-_INSERT: Final = """
+_ADD: Final = """
 INSERT INTO chunks (version_id, collection_id, origin, ordinal, start_offset, end_offset,
                     first_page, last_page, headings, text, text_sha256, tokens)
-VALUES (%s, %s, (SELECT origin FROM collections WHERE id = %s), %s, %s, %s, %s, %s, %s, %s, %s, %s)
+SELECT moved.version_id, collections.id, collections.origin, passage.ordinal, passage.start,
+       passage."end", passage.first_page, passage.last_page, passage.headings, passage.text,
+       sha256(convert_to(passage.text, 'UTF8')), passage.tokens
+FROM moved JOIN collections ON collections.id = moved.collection_id,
+     json_to_recordset(%(passages)s::json) AS passage (
+         ordinal int, start int, "end" int, first_page int, last_page int, headings text[],
+         text text, tokens int)
 """
 
-# The same text in the same space has the same vector, whoever paid for it.
-_REUSE: Final = """
-WITH known AS (
+_LACKING: Final = """
+UPDATE versions v SET incomplete = %(incomplete)s::jsonb FROM moved WHERE v.id = moved.version_id
+"""
+
+# The same text in the same space has the same vector, whoever paid for it. What is given one here
+# still looks as it did before to the rest of this statement.
+_PENDING: Final = f"""
+WITH {MINE}, lacking AS (
+    SELECT c.id, c.text_sha256, c.text, c.tokens, c.ordinal
+    FROM chunks c, mine WHERE c.version_id = %(version)s AND c.vector IS NULL
+), known AS (
     SELECT DISTINCT ON (o.text_sha256) o.text_sha256, o.vector
-    FROM chunks c JOIN chunks o ON o.text_sha256 = c.text_sha256
-    WHERE c.version_id = %(version)s AND c.vector IS NULL
-      AND o.space_id = %(space)s AND o.vector IS NOT NULL
+    FROM lacking JOIN chunks o ON o.text_sha256 = lacking.text_sha256
+    WHERE o.space_id = %(space)s AND o.vector IS NOT NULL
+), reused AS (
+    UPDATE chunks c SET vector = known.vector, space_id = %(space)s
+    FROM lacking JOIN known USING (text_sha256) WHERE c.id = lacking.id
 )
-UPDATE chunks c SET vector = known.vector, space_id = %(space)s
-FROM known WHERE c.version_id = %(version)s AND c.text_sha256 = known.text_sha256
-  AND c.vector IS NULL
+SELECT text_sha256, min(text) AS text, min(tokens) AS tokens
+FROM lacking WHERE text_sha256 NOT IN (SELECT text_sha256 FROM known)
+GROUP BY text_sha256 ORDER BY min(ordinal) LIMIT %(limit)s
 """
 
-_PENDING: Final = """
-SELECT text_sha256, min(text) AS text, min(tokens) AS tokens
-FROM chunks WHERE version_id = %s AND vector IS NULL
-GROUP BY text_sha256 ORDER BY min(ordinal) LIMIT %s
+_SAVE: Final = f"""
+WITH {MINE}
+UPDATE chunks c SET vector = v.vector, space_id = %(space)s
+FROM mine, unnest(%(hashes)s::bytea[], %(vectors)b::halfvec[]) AS v (text_sha256, vector)
+WHERE c.version_id = %(version)s AND c.text_sha256 = v.text_sha256 AND c.vector IS NULL
+"""
+
+_COMPLETE: Final = """
+SELECT NOT EXISTS (SELECT FROM chunks WHERE version_id = %s AND vector IS NULL) AS complete
+"""
+
+_PUBLISHED: Final = """
+UPDATE versions v SET published_at = clock_timestamp(), space_id = %(space)s
+FROM moved WHERE v.id = moved.version_id
+"""
+_REPLACED: Final = """
+DELETE FROM versions v USING moved WHERE v.document_id = moved.id AND v.id <> moved.version_id
 """
 
 
@@ -49,48 +78,37 @@ class PendingText:
     tokens: int
 
 
-async def replace(connection: Connection, work: Work, passages: Sequence[Chunk]) -> None:
-    """Writes the passages of the version being built, in place of an interrupted attempt's."""
-    version = work.version.id
-    await connection.execute("DELETE FROM chunks WHERE version_id = %s", (version,))
-    collection = work.collection_id
-    rows = [(version, collection, collection, *_columns(passage)) for passage in passages]
-    await connection.cursor().executemany(_INSERT, rows)
+def added(passages: Sequence[Chunk]) -> Change:
+    """The passages of the version that is being built."""
+    rows = [
+        {
+            "ordinal": passage.ordinal,
+            "start": passage.start,
+            "end": passage.end,
+            "first_page": passage.first_page,
+            "last_page": passage.last_page,
+            "headings": passage.headings,
+            "text": passage.text,
+            "tokens": passage.tokens,
+        }
+        for passage in passages
+    ]
+    return Change("passages_added", _ADD, {"passages": orjson.dumps(rows).decode()})
 
 
-def _columns(chunk: Chunk) -> tuple[object, ...]:
-    return (
-        chunk.ordinal,
-        chunk.start,
-        chunk.end,
-        chunk.first_page,
-        chunk.last_page,
-        list(chunk.headings),
-        chunk.text,
-        sha256(chunk.text.encode()).digest(),
-        chunk.tokens,
-    )
+def lacking(missing: Sequence[IncompletePage]) -> Change:
+    """The gaps of the version that is being built."""
+    return Change("gaps_told", _LACKING, {"incomplete": orjson.dumps(list(missing)).decode()})
 
 
-async def save_incomplete(
-    connection: Connection, work: Work, missing: Sequence[IncompletePage]
-) -> None:
-    await connection.execute(
-        "UPDATE versions SET incomplete = %s WHERE id = %s",
-        (orjson.dumps(list(missing)).decode(), work.version.id),
-    )
-
-
-def incomplete(
-    pages: Sequence[Page], failed: Sequence[tuple[int, str]], expected: int | None, parse: Parse
-) -> list[IncompletePage]:
+def incomplete(result: Result, expected: int | None) -> list[IncompletePage]:
     """The pages that a published document will lack, with the reason for each."""
-    errors = dict(failed)
-    found = [_problem(page, errors) for page in pages]
+    errors = dict(result.failed)
+    found = [_problem(page, errors) for page in result.pages]
     missing = [problem for problem in found if problem is not None]
-    last = max((page.number for page in pages), default=0)
-    if parse.endpoint != LOCAL and expected is not None and last < expected:
-        detail = f"pages {last + 1} to {expected} are over the limit of {parse.max_pages} pages"
+    last = max((page.number for page in result.pages), default=0)
+    if result.endpoint != LOCAL and expected is not None and last < expected:
+        detail = f"pages {last + 1} to {expected} are over the limit of {result.max_pages} pages"
         missing.append(IncompletePage(last + 1, "cut", detail))
     return missing
 
@@ -121,17 +139,15 @@ async def space_of(connection: Connection, options: EmbeddingOptions) -> int:
     return int(row["id"])
 
 
-async def reuse_vectors(connection: Connection, work: Work, space: int) -> int:
-    """Gives texts that are known already their vector; says how many passages got one."""
-    arguments = {"version": work.version.id, "space": space}
-    return (await connection.execute(_REUSE, arguments)).rowcount
-
-
 async def pending(
-    connection: Connection, work: Work, options: EmbeddingOptions
+    connection: Connection, work: Work, options: EmbeddingOptions, space: int
 ) -> list[PendingText]:
-    """The next request's worth of texts without a vector."""
-    cursor = await connection.execute(_PENDING, (work.version.id, options.batch_inputs))
+    """The next request's worth of texts without a vector; known texts are given theirs.
+
+    Empty when there are none left, or the claim is lost, which the next step tells.
+    """
+    arguments = {**_ours(work), "space": space, "limit": options.batch_inputs}
+    cursor = await connection.execute(_PENDING.encode(), arguments)
     batch: list[PendingText] = []
     total = 0
     for row in await cursor.fetchall():
@@ -148,32 +164,26 @@ async def save_vectors(
     space: int,
     batch: Sequence[PendingText],
     vectors: np.ndarray,
-) -> None:
-    """Keeps the (n, dimensions) vectors of a batch of n texts."""
-    await connection.execute(
-        "UPDATE chunks c SET vector = v.vector, space_id = %s"
-        " FROM unnest(%s::bytea[], %b::halfvec[]) AS v (text_sha256, vector)"
-        " WHERE c.version_id = %s AND c.text_sha256 = v.text_sha256 AND c.vector IS NULL",
-        (space, [text.sha256 for text in batch], [HalfVector(v) for v in vectors], work.version.id),
-    )
+) -> bool:
+    """Keeps the (n, dimensions) vectors of a batch of n texts; says whether none is missing now."""
+    arguments = {
+        **_ours(work),
+        "space": space,
+        "hashes": [text.sha256 for text in batch],
+        "vectors": [HalfVector(vector) for vector in vectors],
+    }
+    await connection.execute(_SAVE.encode(), arguments)
+    row = await (await connection.execute(_COMPLETE, (work.version.id,))).fetchone()
+    return row is not None and row["complete"]
 
 
-async def publish(connection: Connection, work: Work, space: int) -> int:
-    """Flips the pointer: from this commit on searches find the new version and not the old.
+def _ours(work: Work) -> dict[str, object]:
+    return {"id": work.document_id, "claim": work.claim, "version": work.version.id}
 
-    Gives the number of entries in the list of pages that it lacks.
-    """
-    cursor = await connection.execute(
-        "UPDATE versions SET published_at = clock_timestamp(), space_id = %s WHERE id = %s"
-        " RETURNING jsonb_array_length(incomplete) AS missing",
-        (space, work.version.id),
+
+def published(space: int) -> tuple[Change, Change]:
+    """The step that publishes: from it on searches find the new version, and no older one."""
+    return (
+        Change("version_published", _PUBLISHED, {"space": space}),
+        Change("versions_replaced", _REPLACED),
     )
-    row = await cursor.fetchone()
-    await connection.execute(
-        "UPDATE documents SET published_id = building_id WHERE id = %s", (work.document_id,)
-    )
-    await connection.execute(
-        "DELETE FROM versions WHERE document_id = %s AND id <> %s",
-        (work.document_id, work.version.id),
-    )
-    return 0 if row is None else int(row["missing"])

@@ -14,8 +14,9 @@ from gristmill.contract import ServiceInterface
 from gristmill.database.engine import Database
 from gristmill.errors import UnreadableSource
 from gristmill.pipeline.children import ChildPool
-from gristmill.pipeline.document import PipelineOptions, StorageOptions, Version
+from gristmill.pipeline.document import EmbeddingOptions, PipelineOptions, StorageOptions, Version
 from gristmill.pipeline.inspection import hash_file
+from gristmill.pipeline.objects import object_key
 from gristmill.services.supabase import DownloadObject
 
 Stamp = tuple[int, int, int]
@@ -44,13 +45,15 @@ class Context:
     spool: Path
     # Buckets known to exist, so that each is looked for once.
     buckets: set[StorageOptions] = field(default_factory=set)
+    # The numbers of embedding spaces, which never change.
+    spaces: dict[EmbeddingOptions, int] = field(default_factory=dict)
     # Set when something may be ready for the poller before its next look.
     poke: asyncio.Event = field(default_factory=asyncio.Event)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     draw: random.Random = field(default_factory=random.SystemRandom)
 
     @asynccontextmanager
-    async def material(self, version: Version, object_key: str | None) -> AsyncIterator[Path]:
+    async def material(self, version: Version) -> AsyncIterator[Path]:
         """A path to the version's bytes, proven by their hash before and unchanged after.
 
         Raises:
@@ -60,8 +63,8 @@ class Context:
             yield version.path
             if _stamp(version.path) != proven:
                 raise _changed(version)
-        elif object_key is not None:
-            async with self._downloaded(version, object_key) as path:
+        elif key := await object_key(self.database, version):
+            async with self._downloaded(version, key) as path:
                 yield path
         else:
             raise _changed(version)

@@ -35,7 +35,10 @@ ENDED: Final = PUBLISHED | {DocumentStatus.FAILED, DocumentStatus.QUARANTINED}
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One content of a document. `path` is on `host`; `size` is in bytes."""
+    """One content of a document.
+
+    `path` is on `host`; `size` is in bytes; `lacks` counts the gaps in what was read of it.
+    """
 
     id: int
     sha256: str
@@ -48,6 +51,7 @@ class Version:
     host: str
     object_id: int | None
     parse_id: int | None
+    lacks: int = 0
 
 
 @dataclass(frozen=True, slots=True)

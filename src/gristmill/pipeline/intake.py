@@ -25,27 +25,28 @@ FROM documents d LEFT JOIN versions v ON v.id = d.building_id
 WHERE d.collection_id = %s AND d.source = ANY (%s)
 """
 
-_ADD_DOCUMENT: Final = """
-INSERT INTO documents (id, collection_id, source, status, stage)
-VALUES (%(id)s, %(collection)s, %(source)s, 'uploaded', 'uploaded')
-ON CONFLICT (collection_id, source) DO UPDATE
-SET claim = documents.claim + 1, status = 'uploaded', stage = 'uploaded', attempts = 0,
-    next_try = NULL, error_kind = NULL, error = NULL, advice = NULL,
-    updated_at = clock_timestamp()
-RETURNING id
-"""
-
-_ADD_VERSION: Final = """
-WITH built AS (
-    INSERT INTO versions (document_id, sha256, fingerprint, name, kind, mime, size, path, host)
-    VALUES (%(id)s, %(sha256)s, %(fingerprint)s, %(name)s, '', '', %(size)s, %(path)s, %(host)s)
-    RETURNING id, document_id
-), moved AS (
-    UPDATE documents d SET building_id = built.id FROM built WHERE d.id = built.document_id
-    RETURNING d.id
+# The version's number is drawn first, since the two rows name each other.
+_BUILD: Final = """
+WITH drawn AS (
+    SELECT nextval(pg_get_serial_sequence('versions', 'id')) AS version
+), document AS (
+    INSERT INTO documents (id, collection_id, source, status, stage, building_id)
+    SELECT %(id)s, %(collection)s, %(source)s, 'uploaded', 'uploaded', version FROM drawn
+    ON CONFLICT (collection_id, source) DO UPDATE
+    SET claim = documents.claim + 1, status = 'uploaded', stage = 'uploaded', attempts = 0,
+        next_try = NULL, error_kind = NULL, error = NULL, advice = NULL,
+        building_id = excluded.building_id, updated_at = clock_timestamp()
+    RETURNING id, building_id
+), version AS (
+    INSERT INTO versions (id, document_id, sha256, fingerprint, name, kind, mime, size, path, host)
+    OVERRIDING SYSTEM VALUE
+    SELECT building_id, id, %(sha256)s, %(fingerprint)s, %(name)s, '', '', %(size)s, %(path)s,
+           %(host)s
+    FROM document
+), told AS (
+    INSERT INTO events (document_id, status, detail) SELECT id, 'uploaded', %(name)s FROM document
 )
-INSERT INTO events (document_id, status, detail)
-SELECT %(id)s, 'uploaded', %(name)s FROM built
+SELECT id, wake(id, 'host:' || %(host)s) FROM document
 """
 
 # A failed parse is asked for anew; everything else goes on in the stage where it stopped.
@@ -169,13 +170,10 @@ class _Door:
             "path": os.fsencode(source.path),
             "host": self.host,
         }
-        async with self.database.transaction() as connection:
-            row = await (await connection.execute(_ADD_DOCUMENT, arguments)).fetchone()
-            if row is None:
-                raise AssertionError("an upsert gave no row")
-            arguments["id"] = row["id"]
-            await connection.execute(_ADD_VERSION, arguments)
-            await connection.execute("SELECT wake(%s, %s)", (row["id"], host_queue(self.host)))
+        async with self.database.connection() as connection:
+            row = await (await connection.execute(_BUILD, arguments)).fetchone()
+        if row is None:
+            raise AssertionError("an upsert gave no row")
         return str(row["id"])
 
 

@@ -41,6 +41,8 @@ async def keep_object(
 
 async def object_key(database: Database, version: Version) -> str | None:
     """Where the version's bytes are stored; None while they are not."""
+    if version.object_id is None:
+        return None
     async with database.connection() as connection:
         cursor = await connection.execute(
             "SELECT key FROM objects WHERE id = %s", (version.object_id,)

@@ -1,10 +1,10 @@
 """The SQL of parses: one row per (content, options), paid once and shared by all who need it.
 
-One document, the driver, does the talking; its claim fences what is written here too, since every
-change is made in a transaction that also moves that document.
+One document, the driver, does the talking; its claim fences what is written here too: a change is
+part of that document's step, or reads the claim in the same statement.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -15,7 +15,7 @@ from gristmill.contract import Origin
 from gristmill.database.engine import Connection, Database, Row
 from gristmill.pipeline.chunking import Page
 from gristmill.pipeline.document import ParseOptions, Work
-from gristmill.pipeline.store import ENDED_NAMES, QUEUE
+from gristmill.pipeline.store import ENDED_NAMES, MINE, QUEUE, Change, lost
 
 LOCAL: Final = "local"
 
@@ -31,12 +31,45 @@ WITH added AS (
 SELECT * FROM added UNION ALL SELECT * FROM parses WHERE fingerprint = %(fingerprint)s LIMIT 1
 """
 
-_DRIVE: Final = """
-UPDATE parses p SET driver = %(document)s
-WHERE p.id = %(id)s AND p.status NOT IN ('submitted', 'completed', 'stored') AND (
-    p.driver IS NULL OR p.driver = %(document)s OR NOT EXISTS (
+_DRIVE: Final = f"""
+WITH {MINE}
+UPDATE parses p SET driver = mine.id FROM mine
+WHERE p.id = %(parse)s AND p.status NOT IN ('submitted', 'completed', 'stored') AND (
+    p.driver IS NULL OR p.driver = mine.id OR NOT EXISTS (
         SELECT FROM documents d WHERE d.id = p.driver AND d.status <> ALL (%(ended)s)))
-RETURNING *
+RETURNING p.*
+"""
+
+_UPLOADED: Final = "status = 'uploaded'"
+_SUBMITTING: Final = """
+status = 'submitting', file_id = %(file_id)s, attempts = attempts + 1,
+submitting_since = clock_timestamp()
+"""
+_FAILED: Final = "status = 'failed', error = %(error)s"
+_RESTARTED: Final = """
+status = 'new', tag = %(tag)s, file_id = NULL, job_id = NULL, error = NULL, submitted_at = NULL,
+credits = NULL, vendor_cleaned = false
+"""
+
+_SUBMITTED: Final = """
+UPDATE parses p SET status = 'submitted', job_id = %(job_id)s, submitted_at = clock_timestamp()
+FROM moved WHERE p.id = %(parse)s
+"""
+
+# Of several documents that bring the same result, the first keeps it.
+_KEPT: Final = """
+UPDATE parses p SET status = 'stored', credits = %(credits)s
+FROM moved WHERE p.id = %(parse)s AND p.status <> 'stored' RETURNING p.id
+"""
+_PAGES: Final = """
+INSERT INTO pages (parse_id, number, markdown, error)
+SELECT kept.id, page.* FROM kept,
+    unnest(%(numbers)s::int[], %(texts)s::text[], %(errors)s::text[]) AS page
+"""
+
+_LOAD: Final = """
+SELECT p.endpoint, p.max_pages, pages.number, pages.markdown, pages.error
+FROM parses p LEFT JOIN pages ON pages.parse_id = p.id WHERE p.id = %s ORDER BY pages.number
 """
 
 _WAKE_WAITING: Final = """
@@ -99,12 +132,6 @@ async def find_or_add(
     raise AssertionError("a parse row was inserted and deleted three times over")
 
 
-async def link(connection: Connection, work: Work, parse: Parse) -> None:
-    await connection.execute(
-        "UPDATE versions SET parse_id = %s WHERE id = %s", (parse.id, work.version.id)
-    )
-
-
 async def read(connection: Connection, parse_id: int) -> Parse:
     cursor = await connection.execute("SELECT * FROM parses WHERE id = %s", (parse_id,))
     row = await cursor.fetchone()
@@ -114,54 +141,76 @@ async def read(connection: Connection, parse_id: int) -> Parse:
 
 
 async def drive(connection: Connection, work: Work) -> Parse | None:
-    """Makes this document the driver, unless another one at work is; None then."""
+    """Makes this document the driver, unless another one at work is; None then.
+
+    None as well if the claim is lost, which the next step tells.
+    """
     arguments = {
-        "id": work.version.parse_id,
-        "document": work.document_id,
+        "id": work.document_id,
+        "claim": work.claim,
+        "parse": work.version.parse_id,
         "ended": ENDED_NAMES,
     }
-    row = await (await connection.execute(_DRIVE, arguments)).fetchone()
+    row = await (await connection.execute(_DRIVE.encode(), arguments)).fetchone()
     return None if row is None else _parse(row)
 
 
-async def mark_uploaded(connection: Connection, parse: Parse, file_id: str | None = None) -> Parse:
-    await connection.execute(
-        "UPDATE parses SET status = 'uploaded', file_id = coalesce(%s, file_id) WHERE id = %s",
-        (file_id, parse.id),
-    )
-    return await read(connection, parse.id)
+async def mark_uploaded(connection: Connection, work: Work, parse: Parse) -> Parse:
+    """The vendor holds the file and no job of it: nothing to look for before a submit."""
+    return await _changed(connection, work, parse, _UPLOADED, {})
 
 
-async def mark_submitting(connection: Connection, parse: Parse) -> None:
-    await connection.execute(
-        "UPDATE parses SET status = 'submitting', attempts = attempts + 1,"
-        " submitting_since = clock_timestamp() WHERE id = %s",
-        (parse.id,),
-    )
+async def mark_submitting(
+    connection: Connection, work: Work, parse: Parse, file_id: str | None
+) -> Parse:
+    return await _changed(connection, work, parse, _SUBMITTING, {"file_id": file_id})
 
 
-async def mark_submitted(connection: Connection, parse: Parse, job_id: str) -> None:
-    await connection.execute(
-        "UPDATE parses SET status = 'submitted', job_id = %s, submitted_at = clock_timestamp()"
-        " WHERE id = %s",
-        (job_id, parse.id),
-    )
+async def mark_failed(connection: Connection, work: Work, parse: Parse, error: str) -> Parse:
+    return await _changed(connection, work, parse, _FAILED, {"error": error})
 
 
-async def mark_failed(connection: Connection, parse: Parse, error: str) -> None:
-    await connection.execute(
-        "UPDATE parses SET status = 'failed', error = %s WHERE id = %s", (error, parse.id)
-    )
-
-
-async def restart(connection: Connection, parse: Parse) -> Parse:
+async def restart(connection: Connection, work: Work, parse: Parse) -> Parse:
     """Forgets a failed attempt; the next one is a new job under a new tag."""
-    await connection.execute(
-        "UPDATE parses SET status = 'new', tag = %s, file_id = NULL, job_id = NULL, error = NULL,"
-        " submitted_at = NULL, credits = NULL, vendor_cleaned = false WHERE id = %s",
-        (uuid4().hex, parse.id),
+    return await _changed(connection, work, parse, _RESTARTED, {"tag": uuid4().hex})
+
+
+async def _changed(
+    connection: Connection, work: Work, parse: Parse, new: str, values: Mapping[str, object]
+) -> Parse:
+    """The parse as changed under the claim of its driver.
+
+    Raises:
+        LostClaim: somebody else has taken the document over.
+    """
+    statement = (
+        f"WITH {MINE} UPDATE parses p SET {new} FROM mine WHERE p.id = %(parse)s RETURNING p.*"
     )
-    return await read(connection, parse.id)
+    arguments = {"id": work.document_id, "claim": work.claim, "parse": parse.id, **values}
+    row = await (await connection.execute(statement.encode(), arguments)).fetchone()
+    if row is None:
+        raise lost(work)
+    return _parse(row)
+
+
+def submitted_as(parse: Parse, job_id: str) -> Change:
+    """The parse is at the vendor under this job id."""
+    return Change("submitted", _SUBMITTED, {"parse": parse.id, "job_id": job_id})
+
+
+def kept(
+    parse: Parse, pages: Sequence[tuple[int, str, str | None]], credit: Decimal | None = None
+) -> tuple[Change, Change]:
+    """The result is ours, (number, markdown, error) a page; this is what must never be lost.
+
+    `credit` is its bill, where that is settled already.
+    """
+    numbers, texts, errors = zip(*pages, strict=True) if pages else ((), (), ())
+    arguments = {"numbers": list(numbers), "texts": list(texts), "errors": list(errors)}
+    return (
+        Change("kept", _KEPT, {"parse": parse.id, "credits": credit}),
+        Change("pages_added", _PAGES, arguments),
+    )
 
 
 async def submitted(database: Database, endpoint: str, limit: int) -> dict[str, datetime]:
@@ -195,41 +244,27 @@ async def wake_waiting(connection: Connection, parse_ids: Sequence[int]) -> None
     await connection.execute(_WAKE_WAITING, arguments)
 
 
-async def save_pages(
-    connection: Connection,
-    parse: Parse,
-    pages: Sequence[tuple[int, str, str | None]],
-) -> None:
-    """Keeps the result, (number, markdown, error) each; this is what must never be lost.
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a parse: the pages with their text, and (number, error) of those that failed."""
 
-    Of several documents that bring the same result, the first keeps it.
-    """
-    cursor = await connection.execute(
-        "SELECT status FROM parses WHERE id = %s FOR UPDATE", (parse.id,)
-    )
-    row = await cursor.fetchone()
-    if row is not None and row["status"] == "stored":
-        return
-    numbers, texts, errors = zip(*pages, strict=True) if pages else ((), (), ())
-    await connection.execute(
-        "INSERT INTO pages (parse_id, number, markdown, error)"
-        " SELECT %s, * FROM unnest(%s::int[], %s::text[], %s::text[])",
-        (parse.id, list(numbers), list(texts), list(errors)),
-    )
-    await connection.execute("UPDATE parses SET status = 'stored' WHERE id = %s", (parse.id,))
+    endpoint: str
+    max_pages: int
+    pages: list[Page]
+    failed: list[tuple[int, str]]
 
 
-async def load_pages(
-    connection: Connection, parse_id: int
-) -> tuple[list[Page], list[tuple[int, str]]]:
-    """The pages with their text, and (number, error) of those that failed."""
-    cursor = await connection.execute(
-        "SELECT number, markdown, error FROM pages WHERE parse_id = %s ORDER BY number",
-        (parse_id,),
+async def load(connection: Connection, parse_id: int) -> Result:
+    rows = await (await connection.execute(_LOAD, (parse_id,))).fetchall()
+    if not rows:
+        raise AssertionError(f"parse {parse_id} vanished under its document")
+    found = [row for row in rows if row["number"] is not None]
+    return Result(
+        endpoint=rows[0]["endpoint"],
+        max_pages=rows[0]["max_pages"],
+        pages=[Page(number=row["number"], markdown=row["markdown"]) for row in found],
+        failed=[(row["number"], row["error"]) for row in found if row["error"] is not None],
     )
-    rows = await cursor.fetchall()
-    pages = [Page(number=row["number"], markdown=row["markdown"]) for row in rows]
-    return pages, [(row["number"], row["error"]) for row in rows if row["error"] is not None]
 
 
 async def unsettled(database: Database, endpoint: str, limit: int) -> list[Parse]:
@@ -251,8 +286,9 @@ async def set_credits(database: Database, parse: Parse, credit: Decimal) -> None
         )
 
 
-async def mark_cleaned(database: Database, parse: Parse) -> None:
+async def mark_cleaned(database: Database, parse_ids: Sequence[int]) -> None:
+    """Nothing of these parses is at the vendor any more."""
     async with database.connection() as connection:
         await connection.execute(
-            "UPDATE parses SET vendor_cleaned = true WHERE id = %s", (parse.id,)
+            "UPDATE parses SET vendor_cleaned = true WHERE id = ANY (%s)", (list(parse_ids),)
         )

@@ -5,18 +5,18 @@ request leaves, the job id before anything else happens with it, and after a cra
 job is found by its tag at the vendor.
 """
 
+from decimal import Decimal
 from typing import Final
 
 from gristmill.costs.journal import adopt
 from gristmill.errors import DocumentFailed, GristmillError, NotFound, NotYet
 from gristmill.pipeline import parses
-from gristmill.pipeline.bills import record_bill
+from gristmill.pipeline.bills import settle_bill
 from gristmill.pipeline.context import Context
 from gristmill.pipeline.document import DocumentStatus as Status
 from gristmill.pipeline.document import Work
-from gristmill.pipeline.objects import object_key
 from gristmill.pipeline.parses import Parse
-from gristmill.pipeline.store import fence, step
+from gristmill.pipeline.store import step
 from gristmill.pipeline.tokens import clean
 from gristmill.services.llamaparse import (
     FindParseJob,
@@ -39,52 +39,49 @@ ADVICE: Final = {
 }
 
 
-async def submit_parse(context: Context, work: Work) -> Status | None:
+async def submit_parse(context: Context, work: Work) -> Work | None:
     """parse_queued -> parsing: uploads, submits, and keeps the job id before anything else."""
     parse = await _take_wheel(context, work)
     if parse is None:
         return None
-    if parse.status == "new":
-        parse = await _hand_over(context, work, parse)
     job = await _lost_job(context, parse) if parse.status == "submitting" else None
-    adopted = job is not None
     if job is None:
         job = await _submit(context, work, parse)
-    async with context.database.transaction() as connection:
-        await step(connection, work, Status.PARSING, f"job {job.id}")
-        await parses.mark_submitted(connection, parse, job.id)
-        if adopted:
-            await adopt(
-                connection,
-                document_id=work.document_id,
-                operation=SubmitParse.__name__,
-                vendor_ref=job.id,
-            )
+    else:
+        await _adopt(context, work, job)
+    async with context.database.connection() as connection:
+        submitted = parses.submitted_as(parse, job.id)
+        await step(connection, work, Status.PARSING, f"job {job.id}", submitted)
     context.poke.set()
     return None
 
 
 async def _take_wheel(context: Context, work: Work) -> Parse | None:
-    async with context.database.transaction() as connection:
-        await fence(connection, work)
+    async with context.database.connection() as connection:
         parse = await parses.drive(connection, work)
         if parse is None:
             await step(connection, work, Status.PARSING, "another document has it parsed")
-            return None
-        if parse.status == "failed":
-            parse = await parses.restart(connection, parse)
+        elif parse.status == "failed":
+            parse = await parses.restart(connection, work, parse)
         return parse
 
 
-async def _hand_over(context: Context, work: Work, parse: Parse) -> Parse:
-    key = await object_key(context.database, work.version)
-    async with context.material(work.version, key) as path:
+async def _adopt(context: Context, work: Work, job: ParseJob) -> None:
+    async with context.database.connection() as connection:
+        await adopt(
+            connection,
+            document_id=work.document_id,
+            operation=SubmitParse.__name__,
+            vendor_ref=job.id,
+        )
+
+
+async def _upload(context: Context, work: Work, parse: Parse) -> str:
+    async with context.material(work.version) as path:
         uploaded = await context.services.execute(
             UploadFile(path=path, file_name=_vendor_name(work), external_id=parse.tag)
         )
-    async with context.database.transaction() as connection:
-        await fence(connection, work)
-        return await parses.mark_uploaded(connection, parse, uploaded.value.id)
+    return uploaded.value.id
 
 
 def _vendor_name(work: Work) -> str:
@@ -107,29 +104,26 @@ async def _lost_job(context: Context, parse: Parse) -> ParseJob | None:
 
 
 async def _submit(context: Context, work: Work, parse: Parse) -> ParseJob:
-    if parse.file_id is None:
-        raise AssertionError("a parse without a file cannot be submitted")
+    file_id = parse.file_id or await _upload(context, work, parse)
     operation = SubmitParse(
-        file_id=parse.file_id,
+        file_id=file_id,
         tier=parse.tier,
         version=parse.tier_version,
         max_pages=min(work.version.pages or parse.max_pages, parse.max_pages),
         tag=parse.tag,
     )
-    async with context.database.transaction() as connection:
-        await fence(connection, work)
-        await parses.mark_submitting(connection, parse)
+    async with context.database.connection() as connection:
+        await parses.mark_submitting(connection, work, parse, file_id)
     try:
         return (await context.services.execute(operation)).value
     except GristmillError as error:
         if error.no_effect:  # nothing to look for: the next try may submit at once
-            async with context.database.transaction() as connection:
-                await fence(connection, work)
-                await parses.mark_uploaded(connection, parse)
+            async with context.database.connection() as connection:
+                await parses.mark_uploaded(connection, work, parse)
         raise
 
 
-async def collect(context: Context, work: Work) -> Status | None:
+async def collect(context: Context, work: Work) -> Work | None:
     """parsing -> parsed: fetches the result once the vendor is done, and keeps it at once."""
     if work.version.parse_id is None:
         raise AssertionError("a document waits for a parse that it never asked for")
@@ -137,7 +131,7 @@ async def collect(context: Context, work: Work) -> Status | None:
         parse = await parses.read(connection, work.version.parse_id)
     match parse.status:
         case "stored":
-            async with context.database.transaction() as connection:
+            async with context.database.connection() as connection:
                 return await step(connection, work, Status.PARSED, "parsed")
         case "completed":
             return await _fetch(context, work, parse)
@@ -149,15 +143,15 @@ async def collect(context: Context, work: Work) -> Status | None:
             return await _take_over(context, work)
 
 
-async def _take_over(context: Context, work: Work) -> Status | None:
+async def _take_over(context: Context, work: Work) -> Work | None:
     """Goes back to hand the file over itself, if the document that meant to has ended."""
-    async with context.database.transaction() as connection:
+    async with context.database.connection() as connection:
         if await parses.drive(connection, work) is None:
             return None
         return await step(connection, work, Status.PARSE_QUEUED, "has it parsed itself")
 
 
-async def _fetch(context: Context, work: Work, parse: Parse) -> Status:
+async def _fetch(context: Context, work: Work, parse: Parse) -> Work:
     if parse.job_id is None:
         raise AssertionError("a completed parse has a job")
     try:
@@ -165,22 +159,24 @@ async def _fetch(context: Context, work: Work, parse: Parse) -> Status:
             GetParseResult(job_id=parse.job_id, tier=parse.tier)
         )
     except NotFound as error:
-        async with context.database.transaction() as connection:
-            await fence(connection, work)
-            await parses.mark_failed(connection, parse, "the result expired at the vendor")
+        async with context.database.connection() as connection:
+            await parses.mark_failed(connection, work, parse, "the result expired at the vendor")
         raise _failure("the result expired at the vendor") from error
-    await _keep(context, work, parse, result.value)
-    await record_bill(context.database, parse, result.value.credits)
+    credit = await settle_bill(context.database, parse, result.value.credits)
+    work = await _keep(context, work, parse, result.value, credit)
     context.poke.set()
-    return Status.PARSED
+    return work
 
 
-async def _keep(context: Context, work: Work, parse: Parse, result: ParseResult) -> None:
+async def _keep(
+    context: Context, work: Work, parse: Parse, result: ParseResult, credit: Decimal | None
+) -> Work:
     rows = [(page.number, clean(page.markdown), page.error) for page in result.pages]
-    async with context.database.transaction() as connection:
-        await step(connection, work, Status.PARSED, f"{len(rows)} pages")
-        await parses.save_pages(connection, parse, rows)
+    kept = parses.kept(parse, rows, credit)
+    async with context.database.connection() as connection:
+        work = await step(connection, work, Status.PARSED, f"{len(rows)} pages", *kept)
         await parses.wake_waiting(connection, [parse.id])
+    return work
 
 
 def _failure(reason: str) -> DocumentFailed:

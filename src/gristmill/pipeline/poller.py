@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from gristmill.contract import Operation, R
 from gristmill.errors import DatabaseUnavailable, GristmillError, NotFound
 from gristmill.pipeline import parses
-from gristmill.pipeline.bills import record_bill
+from gristmill.pipeline.bills import settle_bill
 from gristmill.pipeline.context import Context
 from gristmill.pipeline.parses import Parse
 from gristmill.pipeline.presence import POLLER, Presence
@@ -81,7 +81,9 @@ class Poller:
             await self._ask(out)
         waiting = await parses.unsettled(database, self._endpoint, SETTLED_PER_LOOK)
         due = [parse for parse in waiting if self._is_due(parse)]
-        await asyncio.gather(*(self._settle(parse) for parse in due))
+        settled = await asyncio.gather(*(self._settle(parse) for parse in due))
+        if cleaned := [parse.id for parse, done in zip(due, settled, strict=True) if done]:
+            await parses.mark_cleaned(database, cleaned)
         return bool(out or due)
 
     async def _try(self, operation: Operation[R]) -> R | None:
@@ -111,19 +113,20 @@ class Poller:
         limit = self._context.now() - timedelta(seconds=self._context.limits.parse_deadline)
         return [job_id for job_id in running if out[job_id] < limit]
 
-    async def _settle(self, parse: Parse) -> None:
-        if parse.credits is None and not await self._read_bill(parse):
-            return
-        if await self._removed(parse):
-            await parses.mark_cleaned(self._context.database, parse)
+    async def _settle(self, parse: Parse) -> bool:
+        """Whether its bill is known and the vendor has nothing of it any more."""
+        billed = parse.credits is not None or await self._read_bill(parse)
+        return billed and await self._removed(parse)
 
     async def _read_bill(self, parse: Parse) -> bool:
         if parse.job_id is None:
             raise AssertionError("a parse without a job has no bill")
         billed = await self._try(GetParseUsage(job_id=parse.job_id))
-        if not await record_bill(self._context.database, parse, billed):
+        credit = await settle_bill(self._context.database, parse, billed)
+        if credit is None:
             self._wait_for_bill(parse)
             return False
+        await parses.set_credits(self._context.database, parse, credit)
         self._bill_waits.pop(parse.id, None)
         return True
 

@@ -82,7 +82,7 @@ async def advance(context: Context, document_id: str) -> None:
 
 async def _run_stages(context: Context, first: Work) -> None:
     work: Work | None = first
-    while work is not None:
+    while work is not None and work.stage in STAGES:
         try:
             reached = await STAGES[work.stage](context, work)
         except asyncio.CancelledError:
@@ -97,8 +97,8 @@ async def _run_stages(context: Context, first: Work) -> None:
             log.exception("document.defect", stage=work.stage)
             await _set_back(context, work, _defect(error))
             return
-        log.info("document.step", stage=work.stage, reached=reached)
-        work = None if reached is None else await store.reload(context.database, work)
+        log.info("document.step", stage=work.stage, reached=reached and reached.stage)
+        work = reached
 
 
 async def _set_back(context: Context, work: Work, error: GristmillError) -> None:

@@ -6,13 +6,16 @@ newest writes nothing and gets `LostClaim`.
 
 import os
 import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from gristmill.database.engine import Connection, Database, Row
 from gristmill.errors import GristmillError, LostClaim
-from gristmill.pipeline.document import ENDED, DocumentStatus, Version, Work
+from gristmill.pipeline.document import ENDED, PUBLISHED, DocumentStatus, Version, Work
 
 QUEUE: Final = "documents"
 ENDED_NAMES: Final = sorted(ENDED)
@@ -24,31 +27,37 @@ WITH claimed AS (
     RETURNING id, claim, stage, attempts, collection_id, building_id
 )
 SELECT c.id AS document_id, c.claim, c.stage, c.attempts, c.collection_id,
-       collections.name AS collection, v.*
+       collections.name AS collection, jsonb_array_length(v.incomplete) AS lacks, v.*
 FROM claimed c
 JOIN collections ON collections.id = c.collection_id
 JOIN versions v ON v.id = c.building_id
 """
 
-_RELOAD: Final = """
-SELECT d.id AS document_id, d.claim, d.stage, d.attempts, d.collection_id,
-       collections.name AS collection, v.*
-FROM documents d
-JOIN collections ON collections.id = d.collection_id
-JOIN versions v ON v.id = d.building_id
-WHERE d.id = %(id)s AND d.claim = %(claim)s AND d.status <> ALL (%(ended)s)
-"""
-
 _STEP: Final = """
 WITH moved AS (
     UPDATE documents
-    SET status = %(status)s, stage = %(stage)s, attempts = 0, next_try = NULL,
-        error_kind = NULL, error = NULL, advice = NULL, updated_at = clock_timestamp()
+    SET status = %(status)s, stage = %(status)s, attempts = 0, next_try = NULL,
+        error_kind = NULL, error = NULL, advice = NULL, updated_at = clock_timestamp(),
+        published_id = CASE WHEN %(publishes)s THEN building_id ELSE published_id END
     WHERE id = %(id)s AND claim = %(claim)s
-    RETURNING id
-)
-INSERT INTO events (document_id, status, detail)
-SELECT id, %(status)s, %(detail)s FROM moved RETURNING id
+    RETURNING id, collection_id, building_id AS version_id
+), told AS (
+    INSERT INTO events (document_id, status, detail)
+    SELECT id, %(status)s, %(detail)s FROM moved
+){changes}
+SELECT id FROM moved
+"""
+
+# For statements that write under a claim without a step.
+MINE: Final = """
+mine AS (SELECT id FROM documents WHERE id = %(id)s AND claim = %(claim)s FOR UPDATE)
+"""
+
+_LEARNED: Final = ("kind", "mime", "pages", "object_id", "parse_id")
+_SAVE_VERSION: Final = """
+UPDATE versions v SET kind = %(kind)s, mime = %(mime)s, pages = %(pages)s,
+    object_id = %(object_id)s, parse_id = %(parse_id)s
+FROM moved WHERE v.id = moved.version_id
 """
 
 _STOP: Final = """
@@ -87,14 +96,6 @@ async def claim(database: Database, document_id: str) -> Work | None:
     return None if row is None else _work(row)
 
 
-async def reload(database: Database, work: Work) -> Work | None:
-    """The document as it stands now; None when it has ended or was taken over."""
-    arguments = {"id": work.document_id, "claim": work.claim, "ended": ENDED_NAMES}
-    async with database.connection() as connection:
-        row = await (await connection.execute(_RELOAD, arguments)).fetchone()
-    return None if row is None else _work(row)
-
-
 def _work(row: Row) -> Work:
     return Work(
         document_id=row["document_id"],
@@ -115,21 +116,51 @@ def _work(row: Row) -> Work:
             host=row["host"],
             object_id=row["object_id"],
             parse_id=row["parse_id"],
+            lacks=row["lacks"],
         ),
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a step changes besides the document: one statement, a part of the step's own.
+
+    It takes the document from `moved` (id, collection_id, version_id), which has no row when the
+    claim is lost, and what earlier changes return from their names.
+    """
+
+    name: str
+    statement: str
+    arguments: Mapping[str, object] = field(default_factory=dict)
+
+
 async def step(
-    connection: Connection, work: Work, to: DocumentStatus, detail: str = ""
-) -> DocumentStatus:
-    """Moves the document on, in the caller's transaction; gives the new stage back.
+    connection: Connection, work: Work, to: DocumentStatus, detail: str = "", *changes: Change
+) -> Work:
+    """Moves the document on with all `changes`, in one statement; gives it as it stands then.
+
+    Moving it to a published status publishes the version that was built.
 
     Raises:
-        LostClaim: somebody else has taken the document over.
+        LostClaim: somebody else has taken the document over; nothing was changed.
     """
-    arguments = {"status": to, "stage": to, "detail": detail}
-    await _fenced(connection, _STEP, work, arguments)
-    return to
+    arguments = {"status": to, "detail": detail, "publishes": to in PUBLISHED}
+    for change in changes:
+        arguments |= change.arguments
+    statement = _with_changes(tuple((change.name, change.statement) for change in changes))
+    await _fenced(connection, statement, work, arguments)
+    return replace(work, stage=to, attempts=0)
+
+
+@cache
+def _with_changes(changes: tuple[tuple[str, str], ...]) -> str:
+    return _STEP.format(changes="".join(f", {name} AS ({text})" for name, text in changes))
+
+
+def saved(version: Version) -> Change:
+    """What was learned about the version that is being built."""
+    arguments = {name: getattr(version, name) for name in _LEARNED}
+    return Change("version_saved", _SAVE_VERSION, arguments)
 
 
 async def fence(connection: Connection, work: Work) -> None:
@@ -138,8 +169,7 @@ async def fence(connection: Connection, work: Work) -> None:
     Raises:
         LostClaim: somebody else has taken the document over.
     """
-    statement = "SELECT id FROM documents WHERE id = %(id)s AND claim = %(claim)s FOR UPDATE"
-    await _fenced(connection, statement, work, {})
+    await _fenced(connection, f"WITH {MINE} SELECT id FROM mine", work, {})
 
 
 async def _fenced(
@@ -148,7 +178,11 @@ async def _fenced(
     arguments |= {"id": work.document_id, "claim": work.claim}
     cursor = await connection.execute(statement.encode(), arguments)
     if await cursor.fetchone() is None:
-        raise LostClaim(f"{work.document_id} was taken over by another worker.")
+        raise lost(work)
+
+
+def lost(work: Work) -> LostClaim:
+    return LostClaim(f"{work.document_id} was taken over by another worker.")
 
 
 async def park(

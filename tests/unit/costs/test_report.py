@@ -73,9 +73,11 @@ async def test_the_late_bill_of_an_open_call_counts_once(database):
     await call(database, (K.OPEN, 12_500_000), service="llamaparse")
     bill = credit_usage(Decimal("3.5"))
 
-    assert await settle(database, vendor_ref="pjb-1", usage=bill)
-    assert not await settle(database, vendor_ref="pjb-1", usage=credit_usage(Decimal(99)))
-    assert not await settle(database, vendor_ref="pjb-2", usage=bill)
+    assert await settle(database, service="llamaparse", vendor_ref="pjb-1", usage=bill)
+    assert not await settle(
+        database, service="llamaparse", vendor_ref="pjb-1", usage=credit_usage(Decimal(99))
+    )
+    assert not await settle(database, service="llamaparse", vendor_ref="pjb-2", usage=bill)
 
     assert (await report(database)).lines == (
         CostLine("llamaparse", REAL, calls=1, spent=4_375_000, assumed=0),
@@ -84,14 +86,18 @@ async def test_the_late_bill_of_an_open_call_counts_once(database):
 
 async def test_a_bill_of_nothing_settles_as_well(database):
     await call(database, (K.OPEN, 12_500_000), service="llamaparse")
-    assert await settle(database, vendor_ref="pjb-1", usage=credit_usage(Decimal(0)))
+    assert await settle(
+        database, service="llamaparse", vendor_ref="pjb-1", usage=credit_usage(Decimal(0))
+    )
     assert (await report(database)).totals == (CostLine(None, REAL, 1, spent=0, assumed=0),)
 
 
 async def test_a_bill_without_a_price_settles_nothing(database):
     await call(database, (K.OPEN, 12_500_000), service="llamaparse")
     with pytest.raises(Misconfigured):
-        await settle(database, vendor_ref="pjb-1", usage=Usage("minute", "audio", 1))
+        await settle(
+            database, service="llamaparse", vendor_ref="pjb-1", usage=Usage("minute", "audio", 1)
+        )
     assert (await report(database)).totals == (CostLine(None, REAL, 1, 0, assumed=12_500_000),)
 
 

@@ -217,7 +217,9 @@ async def test_work_billed_later_stays_open_at_the_bound_until_its_bill_settles_
     bound_entry = ("open", 4, "pages", 4 * AGENTIC, "pjb-1", "d1")
     assert (await entries(database, columns))[1:] == [bound_entry]
 
-    assert await settle(database, vendor_ref="pjb-1", usage=credit_usage(Decimal("13.0")))
+    assert await settle(
+        database, service="llamaparse", vendor_ref="pjb-1", usage=credit_usage(Decimal("13.0"))
+    )
     assert (await entries(database, columns))[2:] == [
         ("settled", 13_000, "millicredits", 16_250_000, "pjb-1", "d1")
     ]
