@@ -49,15 +49,10 @@ FROM lacking WHERE text_sha256 NOT IN (SELECT text_sha256 FROM known)
 GROUP BY text_sha256 ORDER BY min(ordinal) LIMIT %(limit)s
 """
 
-_SAVE: Final = f"""
-WITH {MINE}
+_VECTORS: Final = """
 UPDATE chunks c SET vector = v.vector, space_id = %(space)s
-FROM mine, unnest(%(hashes)s::bytea[], %(vectors)b::halfvec[]) AS v (text_sha256, vector)
-WHERE c.version_id = %(version)s AND c.text_sha256 = v.text_sha256 AND c.vector IS NULL
-"""
-
-_COMPLETE: Final = """
-SELECT NOT EXISTS (SELECT FROM chunks WHERE version_id = %s AND vector IS NULL) AS complete
+FROM moved, unnest(%(hashes)s::bytea[], %(vectors)b::halfvec[]) AS v (text_sha256, vector)
+WHERE c.version_id = moved.version_id AND c.text_sha256 = v.text_sha256 AND c.vector IS NULL
 """
 
 _PUBLISHED: Final = """
@@ -76,6 +71,14 @@ class PendingText:
     sha256: bytes
     text: str
     tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The next request's worth of texts without a vector; `is_last` if none are left behind it."""
+
+    batch: list[PendingText]
+    is_last: bool
 
 
 def added(passages: Sequence[Chunk]) -> Change:
@@ -141,44 +144,37 @@ async def space_of(connection: Connection, options: EmbeddingOptions) -> int:
 
 async def pending(
     connection: Connection, work: Work, options: EmbeddingOptions, space: int
-) -> list[PendingText]:
-    """The next request's worth of texts without a vector; known texts are given theirs.
+) -> Pending:
+    """What is to be embedded next; texts that are known are given their vector on the way.
 
     Empty when there are none left, or the claim is lost, which the next step tells.
     """
-    arguments = {**_ours(work), "space": space, "limit": options.batch_inputs}
-    cursor = await connection.execute(_PENDING.encode(), arguments)
+    arguments = {
+        "id": work.document_id,
+        "claim": work.claim,
+        "version": work.version.id,
+        "space": space,
+        "limit": options.batch_inputs + 1,
+    }
+    rows = await (await connection.execute(_PENDING.encode(), arguments)).fetchall()
     batch: list[PendingText] = []
     total = 0
-    for row in await cursor.fetchall():
+    for row in rows[: options.batch_inputs]:
         total += row["tokens"]
         if batch and total > options.batch_tokens:
             break
         batch.append(PendingText(row["text_sha256"], row["text"], row["tokens"]))
-    return batch
+    return Pending(batch, is_last=len(batch) == len(rows))
 
 
-async def save_vectors(
-    connection: Connection,
-    work: Work,
-    space: int,
-    batch: Sequence[PendingText],
-    vectors: np.ndarray,
-) -> bool:
-    """Keeps the (n, dimensions) vectors of a batch of n texts; says whether none is missing now."""
+def embedded(space: int, batch: Sequence[PendingText], vectors: np.ndarray) -> Change:
+    """The (n, dimensions) vectors of a batch of n texts."""
     arguments = {
-        **_ours(work),
         "space": space,
         "hashes": [text.sha256 for text in batch],
         "vectors": [HalfVector(vector) for vector in vectors],
     }
-    await connection.execute(_SAVE.encode(), arguments)
-    row = await (await connection.execute(_COMPLETE, (work.version.id,))).fetchone()
-    return row is not None and row["complete"]
-
-
-def _ours(work: Work) -> dict[str, object]:
-    return {"id": work.document_id, "claim": work.claim, "version": work.version.id}
+    return Change("vectors_kept", _VECTORS, arguments)
 
 
 def published(space: int) -> tuple[Change, Change]:

@@ -22,7 +22,7 @@ from gristmill.pipeline.inspection import Inspection, inspect, read_text
 from gristmill.pipeline.objects import find_object, keep_object, key_of
 from gristmill.pipeline.parses import LOCAL, Parse, kept
 from gristmill.pipeline.parsing import collect, submit_parse
-from gristmill.pipeline.store import saved, step
+from gristmill.pipeline.store import Change, saved, step
 from gristmill.services.openai import Embed
 from gristmill.services.supabase import EnsureBucket, UploadObject
 
@@ -111,25 +111,27 @@ async def cut(context: Context, work: Work) -> Work:
 async def embed(context: Context, work: Work) -> Work:
     """chunked, embedding -> embedding, ready: buys one batch of vectors and keeps it.
 
-    The commit that keeps the last batch also publishes the version.
+    The step that keeps the last batch also publishes the version.
     """
     options = context.options.embedding
     space = await _space(context)
     async with context.database.connection() as connection:
-        batch = await chunks.pending(connection, work, options, space)
-        if not batch:
+        pending = await chunks.pending(connection, work, options, space)
+        if not pending.batch:
             return await _publish(connection, work, space)
     operation = Embed(
-        texts=tuple(text.text for text in batch),
+        texts=tuple(text.text for text in pending.batch),
         model=options.model,
         dimensions=options.dimensions,
-        tokens=sum(text.tokens for text in batch),
+        tokens=sum(text.tokens for text in pending.batch),
     )
     answer = await context.services.execute(operation)
-    async with context.database.transaction() as connection:
-        if await chunks.save_vectors(connection, work, space, batch, answer.value.vectors):
-            return await _publish(connection, work, space)
-        return await step(connection, work, Status.EMBEDDING, f"{len(batch)} more vectors")
+    vectors = chunks.embedded(space, pending.batch, answer.value.vectors)
+    async with context.database.connection() as connection:
+        if pending.is_last:
+            return await _publish(connection, work, space, vectors)
+        told = f"{len(pending.batch)} more vectors"
+        return await step(connection, work, Status.EMBEDDING, told, vectors)
 
 
 async def _space(context: Context) -> int:
@@ -140,12 +142,12 @@ async def _space(context: Context) -> int:
     return context.spaces[options]
 
 
-async def _publish(connection: Connection, work: Work, space: int) -> Work:
-    published = chunks.published(space)
+async def _publish(connection: Connection, work: Work, space: int, *last: Change) -> Work:
+    changes = (*last, *chunks.published(space))
     if work.version.lacks:
         lack = f"lacks {work.version.lacks} pages"
-        return await step(connection, work, Status.READY_INCOMPLETE, lack, *published)
-    return await step(connection, work, Status.READY, "", *published)
+        return await step(connection, work, Status.READY_INCOMPLETE, lack, *changes)
+    return await step(connection, work, Status.READY, "", *changes)
 
 
 STAGES: Final[Mapping[Status, Stage]] = {
