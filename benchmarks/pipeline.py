@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import uvloop
+
 from benchmarks import instant, processes
 from benchmarks.documents import one_page_files
 from benchmarks.report import bar, is_quick, machine, table
@@ -254,4 +256,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())  # as the command line does

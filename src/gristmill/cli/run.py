@@ -23,14 +23,14 @@ def run(command: Coroutine[Any, Any, int], *, as_json: bool) -> None:
 
     An error is told in a sentence with what to do, or as one JSON document; Ctrl-C ends cleanly.
     """
-    import asyncio
+    import uvloop
 
     from gristmill.cli.present import tell_error
     from gristmill.errors import GristmillError
 
     try:
         _configure_logs()
-        code = asyncio.run(command)
+        code = uvloop.run(command)
     except GristmillError as error:
         tell_error(error, as_json=as_json)
         code = 1

@@ -5,6 +5,8 @@ it only to run these files; psycopg runs them as they are.
 """
 
 from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Final
 
 import psycopg
@@ -15,7 +17,6 @@ from gristmill.errors import DatabaseUnavailable
 # Any constant will do, as long as every process of every version takes the same.
 LOCK: Final = 7_266_512_301
 MIGRATIONS: Final = files("gristmill.database.migrations")
-ENGINE_SQL: Final = files("procrastinate.sql")
 
 BOOTSTRAP: Final = """
 CREATE SCHEMA IF NOT EXISTS gristmill;
@@ -88,8 +89,16 @@ def _refuse_newer(applied: set[str], wanted: list[str]) -> None:
         )
 
 
+def _engine_sql() -> Path:
+    """Where the task engine keeps its SQL; found without importing it, which takes a while."""
+    engine = find_spec("procrastinate")
+    if engine is None or not engine.submodule_search_locations:
+        raise AssertionError("procrastinate is a dependency")
+    return Path(engine.submodule_search_locations[0], "sql")
+
+
 def _engine_migrations() -> list[str]:
-    entries = (ENGINE_SQL / "migrations").iterdir()
+    entries = (_engine_sql() / "migrations").iterdir()
     return sorted(f"engine/{entry.name}" for entry in entries if entry.name.endswith(".sql"))
 
 
@@ -121,7 +130,7 @@ async def _apply(connection: Connection, name: str) -> None:
 
 def _text_of(name: str) -> str:
     if name == "engine":
-        return (ENGINE_SQL / "schema.sql").read_text(encoding="utf-8")
+        return (_engine_sql() / "schema.sql").read_text(encoding="utf-8")
     if name.startswith("engine/"):
-        return (ENGINE_SQL / "migrations" / name.removeprefix("engine/")).read_text("utf-8")
+        return (_engine_sql() / "migrations" / name.removeprefix("engine/")).read_text("utf-8")
     return (MIGRATIONS / name).read_text(encoding="utf-8")
