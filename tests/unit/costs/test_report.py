@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.contract import Origin, Usage
-from gristmill.costs.journal import Entry, EntryKind, record, settle
+from gristmill.costs.journal import Entry, EntryKind, adopt, record, settle
 from gristmill.costs.prices import credit_usage
 from gristmill.costs.report import CostLine, CostReport, dollars, report
 from gristmill.errors import Misconfigured
@@ -82,6 +82,20 @@ async def test_the_late_bill_of_an_open_call_counts_once(database):
     assert (await report(database)).lines == (
         CostLine("llamaparse", REAL, calls=1, spent=4_375_000, assumed=0),
     )
+
+
+async def test_a_lost_answer_opens_its_call_once_and_never_an_older_one(database):
+    submit = {"service": "llamaparse", "operation": "SubmitParse"}
+    older = await call(database, (K.UNKNOWN, 2000), **submit)
+    lost = await call(database, (K.UNKNOWN, 2000), **submit)
+    found = {"document_id": "d1", "operation": "SubmitParse", "vendor_ref": "pjb-1"}
+
+    async with database.connection() as connection:
+        assert await adopt(connection, **found)
+        assert not await adopt(connection, **found)
+        cursor = await connection.execute("SELECT call_id FROM journal WHERE entry = 'open'")
+        assert [row["call_id"] for row in await cursor.fetchall()] == [lost.call_id]
+    assert older.call_id != lost.call_id
 
 
 async def test_a_bill_of_nothing_settles_as_well(database):
