@@ -242,6 +242,13 @@ class Gristmill:
             watch.entries += [_entry(each, outcomes) for each in looked]
 
     async def _look_at(self, path: Path, named: bool) -> intake.Source | IngestEntry:
+        if os.path.isdir(path):  # noqa: PTH112 — never raises
+            return IngestEntry(
+                printable(path),
+                "refused",
+                error=f"The folder {printable(Path(path.name))} may not be listed by this user.",
+                advice="Change its permissions; the files in it were not taken in.",
+            )
         if not named and path.suffix.lower() not in EXTENSIONS:
             return IngestEntry(printable(path), "skipped")
         limit = self.settings.max_file_bytes
@@ -306,19 +313,30 @@ def walk(sources: Iterable[str | Path]) -> Iterator[tuple[Path, bool]]:
     """
     seen = set()
     for source in sources:
-        path = Path(source).expanduser().absolute()
-        for file in _below(path) if path.is_dir() else [path]:
+        path = _expanded(Path(source)).absolute()
+        for file in _below(path) if os.path.isdir(path) else [path]:  # noqa: PTH112 — never raises
             if file not in seen:
                 seen.add(file)
                 yield file, file == path
 
 
+def _expanded(path: Path) -> Path:
+    """`~` and `~name` as the shell means them; a file may also be called so."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
 def _below(folder: Path) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder):
+    """All files; a folder that may not be listed stands for itself, to be refused by name."""
+    closed: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=lambda e: closed.append(Path(e.filename))):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if not name.startswith("."):
                 yield Path(place, name)
+    yield from closed
 
 
 def printable(path: Path) -> str:

@@ -5,9 +5,12 @@ documents starts no simulator and loads no vendor's SDK.
 """
 
 import asyncio
+import errno
 import secrets
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
@@ -70,14 +73,10 @@ class System:
     @property
     def host(self) -> str:
         """The name of this home among all that share the database; made at first use."""
-        path = self.settings.home / "host"
-        self.settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            with path.open("x", encoding="ascii") as file:
-                file.write(secrets.token_hex(8))
-        except FileExistsError:
-            pass
-        return path.read_text(encoding="ascii")
+        home = self.settings.home
+        with _writing_to(home):
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return _kept_once(home / "host", secrets.token_hex(8))
 
     async def router(self) -> "ServiceRouter":
         """The three services behind one face, simulated or real as the settings say."""
@@ -206,7 +205,8 @@ class System:
         if self.settings.simulator_url:
             return self.settings.simulator_url
         try:
-            return await ensure_running(self.settings.home / "simulator")
+            with _writing_to(self.settings.home):
+                return await ensure_running(self.settings.home / "simulator")
         except NotStarted as error:
             raise Misconfigured(
                 f"The simulators cannot be started: {error}.",
@@ -277,6 +277,36 @@ class System:
             "supabase": self.settings.supabase_url,
         }
         return urlsplit(urls[service] or "").netloc
+
+
+def _kept_once(path: Path, text: str) -> str:
+    """What the file holds: `text`, if this is the first call of all processes."""
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    try:
+        if not path.exists():
+            draft.write_text(text, encoding="ascii")
+            with suppress(FileExistsError):
+                path.hardlink_to(draft)
+    finally:
+        draft.unlink(missing_ok=True)
+    return path.read_text(encoding="ascii")
+
+
+@contextmanager
+def _writing_to(home: Path) -> Iterator[None]:
+    """Tells in a sentence what the operating system refuses inside."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Misconfigured(
+                f"The disk is full: nothing can be written to {home}.",
+                advice="Make room where GRISTMILL_HOME is, and try again.",
+            ) from error
+        raise Misconfigured(
+            f"This user may not write to {home}: {error.strerror}.",
+            advice="Set GRISTMILL_HOME to a folder of your own.",
+        ) from error
 
 
 def _origin(mode: ServiceMode) -> Origin:

@@ -98,6 +98,11 @@ class Database:
         except (PoolTimeout, psycopg.OperationalError) as error:
             if isinstance(error, psycopg.errors.QueryCanceled):
                 raise
+            if isinstance(error, psycopg.errors.DiskFull):
+                raise DatabaseUnavailable(
+                    "The disk of the database is full.",
+                    advice="Make room there; what was committed is kept, and the work goes on.",
+                ) from error
             raise DatabaseUnavailable(
                 "The database went away in the middle of a statement.",
                 advice="Nothing half-done is kept; the work goes on when the database is back.",

@@ -85,7 +85,10 @@ async def collection_id(database: Database, name: str, origin: Origin) -> int:
 
     Raises:
         CollectionError: it exists and holds vectors of another origin.
+        ValueError: nothing can be called so.
     """
+    if not name.isprintable() or not name.strip():
+        raise ValueError(f"{name!a} cannot be the name of a collection: use characters that show.")
     async with database.connection() as connection:
         await connection.execute(
             "INSERT INTO collections (name, origin) VALUES (%s, %s) ON CONFLICT DO NOTHING",

@@ -74,6 +74,7 @@ class Worker:
                 await self._serve()
             except* OUTAGE as outage:
                 log.warning("worker.outage", error=str(outage.exceptions[0]))
+            _heed_cancellation()
             await asyncio.sleep(FAULT_SECONDS)
             with contextlib.suppress(*OUTAGE):
                 await self._do_chores()
@@ -124,6 +125,13 @@ class Worker:
     async def _do_chores(self) -> None:
         for chore in self._chores:
             await chore()
+
+
+def _heed_cancellation() -> None:
+    """A group whose tasks fail while it is cancelled raises their errors instead."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _run_engine(engine: EngineWorker) -> None:
