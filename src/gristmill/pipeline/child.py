@@ -1,7 +1,8 @@
 """What runs in a child process: one task at a time, under limits, until the parent is gone.
 
 Started by path as a script, not with `-m`, so that it imports almost nothing before the first
-task says what it needs. Standard input is a socket to the parent:
+task says what it needs. Standard output is a socket on which nothing is ever sent: it ends with
+the parent. Standard input is a socket to the parent:
 
     parent: setup, once        a frame: pickled (sys.path, memory in bytes, seconds, frame bytes)
     parent: task               a frame: pickled (module, qualified name, arguments)
@@ -38,8 +39,9 @@ Task = tuple[str, str, tuple[Any, ...]]
 
 def main() -> NoReturn:
     """Serves tasks until the parent closes its end."""
-    channel = _take_over_stdin()
+    channel, lifeline = _take_over_streams()
     _shield()
+    _end_with_parent(lifeline)
     path, memory_bytes, seconds, frame_bytes = pickle.loads(_read_frame(channel))  # noqa: S301 — from our parent
     sys.path[:] = path
     _limit(memory_bytes)
@@ -47,22 +49,20 @@ def main() -> NoReturn:
         task = _read_frame(channel)
         _write(channel, ACCEPTED)
         _start_clocks(seconds)
-        _watch_parent(channel)
         kind, answer = _answer(task, frame_bytes)
-        _unwatch_parent(channel)
         signal.setitimer(signal.ITIMER_REAL, 0)
         _write(channel, kind + LENGTH.pack(len(answer)))
         _write(channel, answer)
 
 
-def _take_over_stdin() -> int:
-    """The socket to the parent; whatever the task prints or reads goes to /dev/null."""
-    channel = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)
+def _take_over_streams() -> tuple[int, int]:
+    """The two sockets to the parent; whatever the task prints or reads goes to /dev/null."""
+    channel, lifeline = (fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, 3) for each in (0, 1))
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     os.close(null)
-    return channel
+    return channel, lifeline
 
 
 def _shield() -> None:
@@ -100,20 +100,17 @@ def _start_clocks(seconds: float) -> None:
     signal.setitimer(signal.ITIMER_REAL, seconds + 1)
 
 
-def _watch_parent(channel: int) -> None:
+def _end_with_parent(lifeline: int) -> None:
     """From now on the end of the parent ends this process, even in the middle of a C loop.
 
-    The parent sends nothing during a task, so that the socket's only event is its end. The
-    kernel then sends SIGIO, which kills on Linux; on macOS the clock of the task has to do.
+    The kernel then sends SIGIO, which kills on Linux; on macOS the clock of the task has to do.
+    Not on the socket of the tasks: the signal for what came on it may be raised long after it was
+    read, when the sender was interrupted in between.
     """
-    fcntl.fcntl(channel, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(channel, fcntl.F_SETFL, fcntl.fcntl(channel, fcntl.F_GETFL) | os.O_ASYNC)
-    if select.select([channel], [], [], 0)[0]:  # it ended before we began to watch
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+    if select.select([lifeline], [], [], 0)[0]:  # it ended before we began to watch
         os._exit(0)
-
-
-def _unwatch_parent(channel: int) -> None:
-    fcntl.fcntl(channel, fcntl.F_SETFL, fcntl.fcntl(channel, fcntl.F_GETFL) & ~os.O_ASYNC)
 
 
 def _answer(task: bytes | bytearray, frame_bytes: int) -> tuple[bytes, bytes]:

@@ -233,28 +233,29 @@ class ChildPool:
 
 
 class _Child:
-    """One process and the socket to it."""
+    """One process and the sockets to it: one for tasks, and one that only ends, when we do."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup = _frame(pickle.dumps(setup))
         self.tasks = 0
-        self._socket, theirs = socket.socketpair()
+        self._socket, channel = socket.socketpair()
+        self._lifeline, lifeline = socket.socketpair()
         self._socket.setblocking(False)
-        with theirs:
-            self._process = self._start(theirs)
+        with channel, lifeline:
+            self._process = self._start(channel, lifeline)
 
-    def _start(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
+    def _start(self, channel: socket.socket, lifeline: socket.socket) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(  # noqa: S603 — our own program, no shell
                 _COMMAND,
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
+                stdin=channel.fileno(),
+                stdout=lifeline.fileno(),
                 stderr=subprocess.DEVNULL,
                 env=_ENVIRONMENT,
                 start_new_session=True,  # out of reach of the terminal's Ctrl-C
             )
         except OSError:
-            self._socket.close()
+            self.close()
             raise
 
     @property
@@ -297,6 +298,7 @@ class _Child:
 
     def close(self) -> None:
         self._socket.close()
+        self._lifeline.close()
 
     def wait(self) -> int:
         """Its exit status, negative for a signal. Blocks."""

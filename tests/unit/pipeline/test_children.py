@@ -196,7 +196,7 @@ async def test_a_child_has_no_secrets_no_descriptors_no_files_and_no_terminal(po
         opened = await fresh.run(eval, "[f for f in range(64) if __import__('os').path.exists(f)]")
     os.close(reading)
     os.close(writing)
-    assert len(opened) == 4  # three times /dev/null, and the socket to the parent
+    assert len(opened) == 5  # three times /dev/null, and two sockets to the parent
     assert await pool.run(os.getsid, 0) != os.getsid(0)
 
 
