@@ -40,8 +40,8 @@ bench: $(VENV)/.developed  ## Measure; prints ratios against a baseline of the s
 chaos: $(VENV)/.developed  ## Random kill -9 and outages, with the calls counted (minutes)
 	$(BIN)/pytest tests/chaos -m slow --timeout 1200
 
-live: $(VENV)/.developed  ## The conformance tests against the real vendors, with your keys
-	GRISTMILL_LIVE=1 $(BIN)/pytest tests/conformance
+live: $(VENV)/.developed  ## One page through the real vendors, with your keys (billed)
+	$(BIN)/pytest tests/live -m live -rs
 
 clean:  ## Remove everything that make has made
 	rm -rf $(VENV) .gristmill .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
