@@ -46,7 +46,12 @@ def common(
 @app.command(epilog="Example:  gristmill ingest paper.pdf notes.md docs/ --collection research")
 def ingest(
     sources: Annotated[
-        list[Path], typer.Argument(help="Files, and folders with all that is below them.")
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE",
+            help="Files, and folders with all that is below them.",
+            readable=False,  # one that is not is refused, the others go through
+        ),
     ],
     collection: Collection = None,
     json: Json = False,
@@ -63,8 +68,11 @@ def ingest(
 
 @app.command(epilog="Example:  gristmill search 'how are retries bounded?' --collection research")
 def search(
-    question: Annotated[str, typer.Argument(help="A question, or just words.")],
-    collection: Collection = None,
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="A question, or just words.")],
+    collection: Annotated[
+        str | None,
+        typer.Option("--collection", "-c", help="Search this one; without it all of them."),
+    ] = None,
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=1, max=100, help="How many passages.")
     ] = 5,
@@ -93,7 +101,10 @@ def documents(
 
 @app.command(epilog="Example:  gristmill show doc-7k2m")
 def show(document: DocumentId, json: Json = False) -> None:
-    """Tell everything about one document: what happened, what it cost, what it waits for."""
+    """Tell everything about one document.
+
+    What happened, what it cost, what it waits for, what to do.
+    """
     from gristmill.cli.documents import show
 
     run(show(document, as_json=json), as_json=json)
@@ -105,7 +116,10 @@ def resume(
     failed: Annotated[bool, typer.Option("--failed", help="Try failed documents too.")] = False,
     json: Json = False,
 ) -> None:
-    """Go on with everything that is unfinished, after a stop, a crash or an outage."""
+    """Go on with all that is unfinished.
+
+    After Ctrl-C, a crash or an outage. The exit code is that of ingest.
+    """
     from gristmill.cli.ingest import resume
 
     run(resume(failed=failed, as_json=json), as_json=json)
@@ -115,7 +129,7 @@ def resume(
 def delete(
     document: DocumentId,
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; nor does --json.")] = False,
     json: Json = False,
 ) -> None:
     """Remove a document, its passages and its stored file."""
@@ -139,7 +153,10 @@ def costs(
 
 @app.command(epilog="Example:  gristmill doctor")
 def doctor(json: Json = False) -> None:
-    """Check this installation: settings, database, simulators or services, files."""
+    """Check this installation.
+
+    Settings, home, database, simulators or services.
+    """
     from gristmill.cli.doctor import doctor
 
     run(doctor(as_json=json), as_json=json)
@@ -157,7 +174,10 @@ def simulate(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Run the simulators of the three vendors on one port, for anybody's client."""
+    """Run the vendors' simulators on one port.
+
+    LlamaCloud, OpenAI and Supabase Storage, for anybody's client, until Ctrl-C.
+    """
     from gristmill.cli.simulate import simulate
 
     simulate(port, data, print_env=print_env, as_json=json)

@@ -1,11 +1,20 @@
 """`config check` and `config show`."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-app = typer.Typer(help="Look at the settings and where each comes from.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from gristmill.settings.values import SettingRow
+
+app = typer.Typer(
+    help="Look at the settings and where each comes from.",
+    no_args_is_help=True,
+    epilog="Example:  gristmill config check",
+)
+
+WIDE = 120  # columns from which a setting fits into a row
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
 
@@ -36,9 +45,7 @@ def check(json: Json = False) -> None:
 @app.command(epilog="Example:  gristmill config show")
 def show(json: Json = False) -> None:
     """Show every setting, its value, and where that comes from. Secrets are never shown."""
-    from rich.table import Table
-
-    from gristmill.cli.present import console, escape, print_json, tell_error
+    from gristmill.cli.present import print_json, tell_error
     from gristmill.errors import GristmillError
     from gristmill.settings import load_settings
 
@@ -50,9 +57,22 @@ def show(json: Json = False) -> None:
     if json:
         print_json(rows)
         return
+    _tell(rows)
+
+
+def _tell(rows: "list[SettingRow]") -> None:
+    from rich.table import Table
+
+    from gristmill.cli.present import console, one_line, tell_table
+
+    if console.is_terminal and console.width < WIDE:
+        for row in rows:
+            console.print(f"{row.name} = {one_line(row.value)}  ({row.source})", soft_wrap=True)
+            console.print(f"    [dim]{one_line(row.meaning)}[/]")
+        return
     table = Table(box=None, header_style="dim", padding=(0, 1))
     for name in ("setting", "value", "from", "meaning"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name in ("setting", "from"))
     for row in rows:
-        table.add_row(row.name, escape(row.value), row.source, f"[dim]{escape(row.meaning)}[/]")
-    console.print(table)
+        table.add_row(row.name, one_line(row.value), row.source, f"[dim]{one_line(row.meaning)}[/]")
+    tell_table(table)

@@ -4,7 +4,7 @@ from typing import cast
 
 from rich.table import Table
 
-from gristmill.cli.present import console, escape, money, print_json
+from gristmill.cli.present import console, money, one_line, print_json, tell_table
 from gristmill.costs.report import CostLine, CostReport, Grouping
 from gristmill.library import Gristmill
 
@@ -16,7 +16,7 @@ async def costs(by: str, *, as_json: bool) -> int:
     if as_json:
         print_json(report)
     elif report.lines:
-        console.print(_table(report))
+        tell_table(_table(report))
     else:
         console.print("Nothing was spent yet.")
     return 0
@@ -26,10 +26,10 @@ def _table(report: CostReport) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 1))
     table.add_column(report.by)
     table.add_column("origin")
-    for name in ("calls", "billed", "not billed yet, at most"):
+    for name in ("calls", "billed", "bill unknown, at most"):
         table.add_column(name, justify="right")
     for line in report.lines:
-        table.add_row(escape(line.name or "questions"), *_amounts(line))
+        table.add_row(one_line(line.name or "questions"), *_amounts(line))
     for total in report.totals:
         table.add_row("[bold]total[/]", *_amounts(total))
     return table

@@ -6,14 +6,22 @@ from rich.table import Table
 from gristmill.cli.present import (
     ago,
     console,
+    count,
     escape,
     money,
+    one_line,
     print_json,
     short,
     status_of,
+    tell_table,
 )
 from gristmill.library import Gristmill
 from gristmill.pipeline.document import DocumentDetail, DocumentStatus, DocumentSummary
+
+WIDE = 112  # columns from which a document fits into a row
+COLLECTION = 20  # columns for a collection's name
+BESIDE_SOURCE = 90  # columns of a row without its source
+PATH_MAX = 4096  # as long as a path may be
 
 
 async def documents(
@@ -26,7 +34,9 @@ async def documents(
     if as_json:
         print_json(found)
     elif found:
-        console.print(_table(found))
+        _tell_list(found)
+    elif collection or status:
+        console.print("No such documents.")
     else:
         console.print("No documents. Begin with: gristmill ingest FILE")
     return 0
@@ -40,21 +50,42 @@ def _status(name: str) -> DocumentStatus:
         raise ValueError(f"There is no status {name!r}; there are: {known}.") from None
 
 
-def _table(found: list[DocumentSummary]) -> Table:
+def _tell_list(found: list[DocumentSummary]) -> None:
+    """A row for each; on a terminal too narrow for rows, two lines for each."""
+    if not console.is_terminal:
+        tell_table(_table(found, source=PATH_MAX))
+    elif console.width >= WIDE:
+        tell_table(_table(found, source=console.width - BESIDE_SOURCE))
+    else:
+        for document in found:
+            _tell_narrowly(document)
+
+
+def _tell_narrowly(document: DocumentSummary) -> None:
+    pages = "" if document.pages is None else f"{count(document.pages, 'page')}, "
+    facts = f"{pages}{count(document.chunks, 'passage')}, {money(document.nano_dollars)}"
+    console.print(f"{document.id}  {status_of(document)}  {facts}")
+    place = short(f"{document.collection}: {document.source}", console.width - 4)
+    console.print(f"    [dim]{one_line(place)}[/]")
+
+
+def _table(found: list[DocumentSummary], *, source: int) -> Table:
+    """The source stands last, in at most `source` columns: of a path, the end tells most."""
     table = Table(box=None, header_style="dim", padding=(0, 1))
-    for name in ("id", "status", "collection", "source"):
-        table.add_column(name, no_wrap=name != "source", overflow="fold")
+    for name in ("id", "status", "collection"):
+        table.add_column(name, no_wrap=True)
     for name in ("pages", "passages", "cost"):
         table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("source", no_wrap=True)
     for document in found:
         table.add_row(
             document.id,
             status_of(document),
-            escape(document.collection),
-            escape(short(document.source, 60)),
+            one_line(short(document.collection, COLLECTION)),
             "" if document.pages is None else str(document.pages),
             str(document.chunks),
             money(document.nano_dollars),
+            one_line(short(document.source, source)),
         )
     return table
 
@@ -72,7 +103,7 @@ async def show(document_id: str, *, as_json: bool) -> int:
 
 def _tell(detail: DocumentDetail) -> None:
     summary = detail.summary
-    console.print(f"[bold]{summary.id}[/]  {status_of(summary)}  {escape(summary.source)}")
+    console.print(f"[bold]{summary.id}[/]  {status_of(summary)}  {one_line(summary.source)}")
     facts = Table(box=None, show_header=False, padding=(0, 1))
     facts.add_column(style="dim")
     facts.add_column(overflow="fold")

@@ -1,6 +1,7 @@
 """`ingest` and `resume`: work, watched live."""
 
-from collections.abc import Callable, Coroutine
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from rich.table import Table
 from gristmill.cli.present import (
     ago,
     console,
+    count,
     errors,
     escape,
     money,
+    one_line,
     plain,
     print_json,
     short,
@@ -31,6 +34,10 @@ from gristmill.pipeline.document import (
 
 ROWS = 12  # documents at work that are shown one by one
 REFRESHES = 8  # a second
+NARROW = 70  # columns below which rows leave out what is in the totals
+BESIDE_SOURCE = 62  # columns of a row that are not the source
+BESIDE_SOURCE_NARROW = 34
+TOLD_SECONDS = 10.0  # between two totals in a log
 INCOMPLETE = 3  # the exit code when all is found but pages are missing
 
 # How far along each status is, in tenths of the road; for the time left.
@@ -95,10 +102,11 @@ async def _live(mill: Gristmill, work: Work) -> IngestReport:
 
 
 class Lines:
-    """For logs and pipes: a line for each document as it comes to rest."""
+    """For logs and pipes: a line for each document as it comes to rest, and now and then totals."""
 
     def __init__(self) -> None:
         self._told: set[str] = set()
+        self._totals_at = TOLD_SECONDS
 
     def __call__(self, progress: Progress) -> None:
         for document in progress.documents:
@@ -106,52 +114,103 @@ class Lines:
             if rests and document.id not in self._told:
                 self._told.add(document.id)
                 console.print(_line(document), soft_wrap=True)
+        if progress.elapsed >= self._totals_at:
+            self._totals_at = progress.elapsed + TOLD_SECONDS
+            console.print(f"{_share_text(progress)}, {totals(progress)}", soft_wrap=True)
 
 
 def _line(document: DocumentSummary) -> str:
-    facts = f"{document.pages or 1} pages, {document.chunks} passages"
-    return f"{status_of(document)}  {document.id}  {escape(document.source)}  {facts}"
+    facts = [status_of(document), document.id, one_line(document.source)]
+    if document.status in PUBLISHED:
+        facts.append(f"{_size(document)}, {money(document.nano_dollars)}")
+    return "  ".join(facts)
+
+
+def _size(document: DocumentSummary) -> str:
+    passages = count(document.chunks, "passage")
+    return f"{count(document.pages, 'page')}, {passages}" if document.pages else passages
 
 
 def _screen(progress: Progress) -> RenderableType:
+    """A row for each document at work, as many as there is room for, and two lines of totals."""
     working = [d for d in progress.documents if d.status not in ENDED]
     table = Table(box=None, show_header=False, padding=(0, 1), expand=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, justify="right")
-    room = max(1, min(ROWS, console.height - 4))
+    table.add_column(no_wrap=True)
+    if console.width >= NARROW:
+        table.add_column(no_wrap=True, justify="right")
+    room = max(1, min(ROWS, console.height - 6))
+    beside = BESIDE_SOURCE if console.width >= NARROW else BESIDE_SOURCE_NARROW
+    width = max(12, min(48, console.width - beside))
     for document in sorted(working, key=lambda d: -ROAD.get(d.stage, 0))[:room]:
-        table.add_row(short(escape(document.source), 48), status_of(document), _doing(document))
+        source = one_line(short(document.source, width))
+        cells = (source, status_of(document), _doing(document), _at_most(document))
+        table.add_row(*cells[: len(table.columns)])
     if len(working) > room:
-        table.add_row(f"[dim]and {len(working) - room} more[/]", "", "")
-    return Group(table, _totals(progress))
+        table.add_row(f"[dim]and {len(working) - room} more[/]")
+    bar = Table.grid(padding=(0, 2))
+    bar.add_row(ProgressBar(total=1.0, completed=_share(progress), width=28), _share_text(progress))
+    return Group(table, bar, totals(progress))
 
 
 def _doing(document: DocumentSummary) -> str:
     if document.status is DocumentStatus.PARKED:
         when = "" if document.next_try is None else f", next try {ago(document.next_try)}"
-        return f"[yellow]{escape(short(document.error or '', 40))}{when}[/]"
+        return f"[yellow]{one_line(short(document.error or '', 40))}{when}[/]"
+    pages = f"{document.pages} p." if document.pages else ""
     if document.chunks:
-        return f"{document.embedded}/{document.chunks} passages"
-    return f"{document.pages} pages" if document.pages else ""
+        noun = " passages" if console.width >= NARROW else ""
+        return f"{pages} {document.embedded}/{document.chunks}{noun}".lstrip()
+    return pages
 
 
-def _totals(progress: Progress) -> RenderableType:
-    done = sum(d.status in ENDED for d in progress.documents)
-    refused = sum(entry.outcome == "refused" for entry in progress.entries)
-    tenths = sum(_tenths(document) for document in progress.documents) + 10 * refused
-    share = tenths / (10 * max(1, progress.expected))
-    spent = sum(document.nano_dollars for document in progress.documents)
-    line = Table.grid(padding=(0, 2))
-    bar = ProgressBar(total=1.0, completed=share, width=30)
-    line.add_row(
-        bar,
-        f"{done + refused} of {progress.expected} documents",
-        f"{sum(d.chunks for d in progress.documents)} passages",
-        money(spent),
-        _left(share, progress.elapsed),
-    )
-    return line
+def _at_most(document: DocumentSummary) -> str:
+    """What a call under way may cost is held in full until its bill is known."""
+    most = document.nano_dollars
+    return f"\N{LESS-THAN OR EQUAL TO} {money(most)}" if most else ""
+
+
+def totals(progress: Progress) -> str:
+    """Pages, passages, cost so far and the time left, of all documents together."""
+    pages = sum(d.pages or 0 for d in progress.documents)
+    passages = sum(d.chunks for d in progress.documents)
+    parts = [
+        count(pages, "page"),
+        count(passages, "passage"),
+        _cost(progress.entries, progress.documents),
+        _left(_share(progress), progress.elapsed),
+    ]
+    return ", ".join(parts)
+
+
+def _cost(entries: Sequence[IngestEntry], documents: Sequence[DocumentSummary]) -> str:
+    """What this run's documents have cost; unchanged ones were paid for by an earlier run."""
+    unchanged = {entry.document_id for entry in entries if entry.outcome == "unchanged"}
+    ours = [document for document in documents if document.id not in unchanged]
+    spent = sum(document.nano_dollars for document in ours if document.has_ended)
+    most = sum(document.nano_dollars for document in ours)
+    told = f"{money(spent)} so far"
+    return told if most == spent else f"{told} (at most {money(most)} with what is under way)"
+
+
+def _share_text(progress: Progress) -> str:
+    done = sum(d.status in ENDED for d in progress.documents) + _refused(progress)
+    return f"{done} of {count(_expected(progress), 'document')}"
+
+
+def _expected(progress: Progress) -> int:
+    return progress.expected - sum(entry.outcome == "skipped" for entry in progress.entries)
+
+
+def _refused(progress: Progress) -> int:
+    return sum(entry.outcome == "refused" for entry in progress.entries)
+
+
+def _share(progress: Progress) -> float:
+    """How much of the road lies behind, from 0 to 1."""
+    tenths = sum(_tenths(document) for document in progress.documents) + 10 * _refused(progress)
+    return min(1.0, tenths / (10 * max(1, _expected(progress))))
 
 
 def _tenths(document: DocumentSummary) -> int:
@@ -159,9 +218,9 @@ def _tenths(document: DocumentSummary) -> int:
 
 
 def _left(share: float, elapsed: float) -> str:
-    if share <= 0.02 or elapsed < 2:  # too early to tell
+    if share <= 0.02 or share >= 1 or elapsed < 2:  # too early to tell, or over
         return f"{elapsed:.0f} s"
-    return f"{elapsed:.0f} s, about {elapsed * (1 - share) / share:.0f} s left"
+    return f"{elapsed:.0f} s, about {max(1, elapsed * (1 - share) / share):.0f} s left"
 
 
 def _tell(report: IngestReport) -> None:
@@ -177,22 +236,24 @@ def _tell(report: IngestReport) -> None:
             _tell_unready(document)
     skipped = sum(entry.outcome == "skipped" for entry in report.entries)
     if skipped:
-        console.print(f"{skipped} files in folders are of types that are not taken: skipped.")
-    console.print(_sum(report), soft_wrap=True)
+        console.print(f"{count(skipped, 'file')} of other types skipped in folders.")
+    console.print(_sum(report), soft_wrap=not console.is_terminal)
     if any(document.status is DocumentStatus.PARKED for document in report.documents):
         console.print("Parked documents go on by themselves while a worker runs: gristmill resume")
 
 
 def _tell_refused(entry: IngestEntry) -> None:
-    errors.print(f"[red]refused[/]  {escape(entry.source)}", soft_wrap=True)
+    errors.print(f"[red]refused[/]  {one_line(entry.source)}", soft_wrap=True)
     _tell_reason(entry.error, entry.advice)
 
 
 def _tell_unready(document: DocumentSummary) -> None:
-    errors.print(f"{status_of(document)}  {document.id}  {escape(document.source)}", soft_wrap=True)
+    head = f"{status_of(document)}  {document.id}  {one_line(document.source)}"
+    errors.print(head, soft_wrap=True)
     _tell_reason(document.error, document.advice)
     if document.status is DocumentStatus.READY_INCOMPLETE:
-        errors.print(f"         Searches find it, without some pages: gristmill show {document.id}")
+        text = f"Searches find it, without some pages: gristmill show {document.id}"
+        errors.print(f"         {text}", soft_wrap=True)
 
 
 def _tell_reason(error: str | None, advice: str | None) -> None:
@@ -202,16 +263,22 @@ def _tell_reason(error: str | None, advice: str | None) -> None:
 
 
 def _sum(report: IngestReport) -> str:
-    ready = sum(document.status in PUBLISHED for document in report.documents)
-    sources = sum(entry.outcome != "skipped" for entry in report.entries)
-    unchanged = sum(entry.outcome == "unchanged" for entry in report.entries)
-    spent = sum(document.nano_dollars for document in report.documents)
-    chunks = sum(document.chunks for document in report.documents)
+    """Whoever reads `5 of 6 ready` finds the sixth in what follows it."""
+    statuses = Counter(document.status for document in report.documents)
+    outcomes = Counter(entry.outcome for entry in report.entries)
+    others = {
+        "with pages missing": statuses[DocumentStatus.READY_INCOMPLETE],
+        "failed": statuses[DocumentStatus.FAILED] + statuses[DocumentStatus.QUARANTINED],
+        "parked": statuses[DocumentStatus.PARKED],
+        "refused": outcomes["refused"],
+        "unchanged": outcomes["unchanged"],
+    }
+    sources = len(report.entries) - outcomes["skipped"]
     parts = [
-        f"[bold]{ready} of {sources} ready[/]",
-        f"{unchanged} unchanged" if unchanged else "",
-        f"{chunks} passages",
-        f"{money(spent)} so far",
+        f"[bold]{statuses[DocumentStatus.READY]} of {sources} ready[/]",
+        *(f"{number} {what}" for what, number in others.items() if number),
+        count(sum(document.chunks for document in report.documents), "passage"),
+        _cost(report.entries, report.documents),
         f"{report.elapsed:.1f} s",
     ]
-    return ", ".join(part for part in parts if part)
+    return ", ".join(parts)

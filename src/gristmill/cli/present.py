@@ -9,13 +9,15 @@ from typing import Any
 
 import orjson
 from rich.console import Console
+from rich.table import Table
 
-from gristmill.costs.report import dollars
 from gristmill.errors import GristmillError
 from gristmill.pipeline.document import DocumentStatus, DocumentSummary
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
+
+PIPE_WIDTH = 10_000  # columns; more than any row needs
 
 STYLES: Mapping[DocumentStatus, str] = {
     DocumentStatus.READY: "green",
@@ -48,6 +50,15 @@ def plain(value: Any) -> Any:  # noqa: ANN401 — the same
     return str(value) if isinstance(value, Path) else value
 
 
+def tell_invalid(message: str, *, as_json: bool) -> None:
+    """An argument that is wrong: told as `tell_error` tells errors."""
+    if as_json:
+        facts = {"kind": "InvalidArgument", "message": message, "advice": None}
+        print_json({"error": facts | {"retryable": False}})
+    else:
+        errors.print(f"[red]Error:[/] {escape(message)}", soft_wrap=True)
+
+
 def tell_error(error: GristmillError, *, as_json: bool) -> None:
     """An error as a sentence with what to do about it, or as JSON on standard output."""
     if as_json:
@@ -65,6 +76,19 @@ def escape(text: str) -> str:
     return "".join(shown).replace("[", r"\[")
 
 
+def one_line(text: str) -> str:
+    """The same for names: a line end in one of them does not begin a line of ours."""
+    return escape(text.replace("\n", "\N{REPLACEMENT CHARACTER}"))
+
+
+def tell_table(table: Table) -> None:
+    """A table as wide as it needs to be when a program reads it: one row, one line."""
+    if console.is_terminal:
+        console.print(table)
+    else:
+        Console(width=PIPE_WIDTH, highlight=False).print(table)
+
+
 def status_of(document: DocumentSummary) -> str:
     """The status in its colour."""
     style = STYLES.get(document.status, "cyan")
@@ -72,7 +96,17 @@ def status_of(document: DocumentSummary) -> str:
 
 
 def money(nano_dollars: int) -> str:
-    return dollars(nano_dollars)
+    """Dollars for people, to a ten-thousandth of a cent; JSON has the nano-dollars."""
+    micro = (abs(nano_dollars) + 500) // 1000
+    if nano_dollars and not micro:
+        return "<$0.000001"
+    sign = "-" if nano_dollars < 0 else ""
+    return f"{sign}${micro // 1_000_000:,}.{micro % 1_000_000:06}"
+
+
+def count(number: int, noun: str) -> str:
+    """1 page, 1,695 pages."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def ago(moment: datetime) -> str:

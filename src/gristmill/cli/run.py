@@ -25,7 +25,7 @@ def run(command: Coroutine[Any, Any, int], *, as_json: bool) -> None:
     """
     import uvloop
 
-    from gristmill.cli.present import tell_error
+    from gristmill.cli.present import tell_error, tell_invalid
     from gristmill.errors import GristmillError
 
     try:
@@ -35,11 +35,13 @@ def run(command: Coroutine[Any, Any, int], *, as_json: bool) -> None:
         tell_error(error, as_json=as_json)
         code = 1
     except ValueError as error:
-        typer.echo(f"Error: {error}", err=True)
+        tell_invalid(str(error), as_json=as_json)
         code = 2
     except KeyboardInterrupt:
         typer.echo("\nStopped. Nothing is lost: gristmill resume goes on.", err=True)
         code = INTERRUPTED
+    finally:
+        command.close()  # it has not begun if the settings are wrong
     sys.exit(code)
 
 

@@ -5,7 +5,7 @@ from itertools import accumulate
 from rich.padding import Padding
 from rich.text import Text
 
-from gristmill.cli.present import console, errors, escape, print_json, short
+from gristmill.cli.present import console, errors, escape, one_line, print_json, short
 from gristmill.library import Gristmill
 from gristmill.search.query import Answer, Hit
 
@@ -31,7 +31,14 @@ def _tell(answer: Answer) -> None:
         console.print("Nothing found.")
     for place, hit in enumerate(answer.hits, start=1):
         console.print(_head(place, hit), soft_wrap=True)
-        console.print(Padding(Text(excerpt(hit.text, answer.question)), (0, 0, 1, 4)))
+        _tell_passage(excerpt(hit.text, answer.question))
+
+
+def _tell_passage(passage: str) -> None:
+    if console.is_terminal:
+        console.print(Padding(Text(passage), (0, 0, 1, 4)))
+    else:  # one line, for grep
+        console.print(f"    {escape(passage)}\n", soft_wrap=True)
 
 
 def _head(place: int, hit: Hit) -> str:
@@ -39,7 +46,7 @@ def _head(place: int, hit: Hit) -> str:
     if hit.last_page != hit.first_page:
         pages += f"-{hit.last_page}"
     path = " > ".join(hit.headings)
-    parts = [f"[bold]{escape(short(hit.name, 60))}[/]", pages, escape(path)]
+    parts = [f"[bold]{one_line(short(hit.name, 60))}[/]", pages, one_line(path)]
     tail = f"[dim]{hit.score:.4f}, {hit.origin.value}, {hit.document_id}[/]"
     return f"{place:>2}. " + ", ".join(part for part in parts if part) + f"  {tail}"
 

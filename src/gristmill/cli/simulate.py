@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from gristmill.cli.present import console, errors, print_json
+from gristmill.cli.present import console, errors, print_json, tell_invalid
 
 
 def simulate(port: int, data: Path | None, *, print_env: bool, as_json: bool) -> None:
@@ -24,7 +24,8 @@ def simulate(port: int, data: Path | None, *, print_env: bool, as_json: bool) ->
     except KeyboardInterrupt:
         errors.print("\nStopped.")
     except OSError as error:
-        errors.print(f"[red]Error:[/] port {port} cannot be used: {error.strerror or error}")
+        reason = f"Port {port} cannot be used: {error.strerror or error}."
+        tell_invalid(reason, as_json=as_json)
         sys.exit(1)
 
 
@@ -45,5 +46,8 @@ def _tell(address: str, port: int, data: Path | None) -> None:
     kept = f"kept in {data}" if data else "gone at the end"
     console.print(f"Simulators of LlamaCloud, OpenAI and Supabase Storage: [bold]{address}[/]")
     console.print(f'For a client:  eval "$(gristmill simulate --port {port} --print-env)"')
-    console.print(f"Their state is {kept}. Calls, faults and quotas: {address}/_simulator/calls")
+    console.print(
+        f"Their state is {kept}. Calls, faults and quotas: {address}/_simulator/calls",
+        soft_wrap=True,
+    )
     console.print("Ctrl-C ends them.")

@@ -1,0 +1,66 @@
+"""How values look: money, names that lie, tables in pipes, errors as JSON."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from tests.unit.cli.test_progress import PARSING, READY
+
+from gristmill.cli import documents as listing
+from gristmill.cli.present import count, money, one_line
+from gristmill.cli.run import run
+
+
+@pytest.mark.parametrize(
+    ("nano", "told"),
+    [
+        (0, "$0.000000"),
+        (60, "<$0.000001"),
+        (1_500, "$0.000002"),
+        (-1_250_000_000, "-$1.250000"),
+        (1_234_567_890_123, "$1,234.567890"),
+    ],
+)
+def test_money_is_told_to_a_millionth_of_a_dollar(nano, told):
+    assert money(nano) == told
+
+
+def test_one_is_not_told_as_many():
+    assert [count(1, "page"), count(0, "page"), count(1695, "page")] == [
+        "1 page",
+        "0 pages",
+        "1,695 pages",
+    ]
+
+
+def test_a_line_end_in_a_name_does_not_begin_a_line():
+    assert "\n" not in one_line("a.pdf\nready  doc-1  b.pdf")
+
+
+def test_in_a_pipe_each_document_is_one_line_with_its_whole_source(capsys):
+    source = "/a" * 200 + "/paper.pdf"
+    listing._tell_list([replace(READY, source=source), PARSING])
+    head, first, second = capsys.readouterr().out.splitlines()
+    assert head.split() == ["id", "status", "collection", "pages", "passages", "cost", "source"]
+    assert first.split()[-1] == source
+    assert second.split()[:2] == ["doc-parsing", "parsing"]
+
+
+async def _raises(error: Exception) -> int:
+    raise error
+
+
+def test_a_wrong_argument_is_one_json_document_where_json_is_asked_for(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run(_raises(ValueError("There is no status 'bogus'.")), as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert told["error"]["kind"] == "InvalidArgument"
+    assert told["error"]["message"] == "There is no status 'bogus'."
+
+
+def test_wrong_settings_leave_no_coroutine_behind(monkeypatch, capsys):
+    """Python warns of a coroutine that was never awaited, and here warnings are errors."""
+    monkeypatch.setenv("GRISTMILL_MODE", "nonsense")
+    with pytest.raises(SystemExit, match="1"):
+        run(_raises(AssertionError()), as_json=False)
+    assert "GRISTMILL_MODE" in capsys.readouterr().err
