@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -117,7 +118,8 @@ async def _start(folder: Path, idle_seconds: float) -> str:
 
 
 def _spawn(folder: Path, idle_seconds: float) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-P", "-m", "gristmill_simulators", "--port", "0"]
+    port = str(_last_port(folder))
+    command = [sys.executable, "-P", "-m", "gristmill_simulators", "--port", port]
     command += ["--data", str(folder / "data"), "--idle-seconds", str(idle_seconds)]
     command += ["--address-file", str(_address_file(folder))]
     (folder / "log").write_bytes(b"")
@@ -132,13 +134,26 @@ def _spawn(folder: Path, idle_seconds: float) -> subprocess.Popen[bytes]:
         )
 
 
+def _last_port(folder: Path) -> int:
+    """Where killed simulators listened, if that is free: their clients go on there; else 0."""
+    address = _read(_address_file(folder))
+    if address is None:
+        return 0
+    with contextlib.suppress(OSError, ValueError, OverflowError):
+        port = int(address["base_url"].rpartition(":")[2])
+        with socket.create_server(("127.0.0.1", port)):
+            return port
+    return 0
+
+
 async def _probe(folder: Path) -> dict[str, Any] | None:
     """The health answer of the server in the address file, if it is the one written there."""
     address = await asyncio.to_thread(_read, _address_file(folder))
     if address is None:
         return None
     try:
-        answer = await asyncio.wait_for(_get_health(address["base_url"]), _PROBE_SECONDS)
+        async with asyncio.timeout(_PROBE_SECONDS):  # `wait_for` loses cancellations before 3.12
+            answer = await _get_health(address["base_url"])
     except (OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
         return None
     same = answer.get("instance") == address["instance"] and answer.get("status") == "ok"

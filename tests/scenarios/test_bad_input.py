@@ -332,9 +332,8 @@ def test_files_and_folders_that_this_user_may_not_read_are_named_and_the_others_
 
 
 @root_only
-def test_a_home_that_cannot_be_written_is_told_in_a_sentence(
-    settings: Settings, shared: Path
-) -> None:
+@pytest.mark.usefixtures("shared")
+def test_a_home_that_cannot_be_written_is_told_in_a_sentence(settings: Settings) -> None:
     settings.home.mkdir(mode=0o755)
     said = as_somebody(lambda: System(settings).host)
     assert said.startswith(f"Misconfigured: This user may not write to {settings.home}")

@@ -16,8 +16,9 @@ from procrastinate.exceptions import ConnectorException
 from procrastinate.worker import Worker as EngineWorker
 
 from gristmill.database.engine import Database
-from gristmill.errors import DatabaseUnavailable
+from gristmill.errors import DatabaseUnavailable, GristmillError
 from gristmill.pipeline import store
+from gristmill.pipeline.cancellation import heed_cancellation
 from gristmill.pipeline.context import Context
 from gristmill.pipeline.poller import Poller
 from gristmill.pipeline.presence import LOST, WORKER, Presence
@@ -28,6 +29,7 @@ log = get_logger(__name__)
 
 TEND_SECONDS: Final = 5.0
 SILENT_SECONDS: Final = 60.0  # a machine without a heartbeat for this long is taken for dead
+CHORE_SECONDS: Final = 2.0
 FAULT_SECONDS: Final = 1.0
 GRACE_SECONDS: Final = 3.0  # how long running stages may take to finish at a stop
 OUTAGE: Final = (DatabaseUnavailable, ConnectorException, *LOST)
@@ -69,15 +71,18 @@ class Worker:
 
     async def run(self) -> None:
         """Works until cancelled. An outage of the database is waited out."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._do_chores())
+            group.create_task(self._serve_on())
+
+    async def _serve_on(self) -> None:
         while True:
             try:
                 await self._serve()
             except* OUTAGE as outage:
                 log.warning("worker.outage", error=str(outage.exceptions[0]))
-            _heed_cancellation()
+            heed_cancellation()
             await asyncio.sleep(FAULT_SECONDS)
-            with contextlib.suppress(*OUTAGE):
-                await self._do_chores()
 
     async def _serve(self) -> None:
         engine = await self._engine()
@@ -115,23 +120,23 @@ class Worker:
             await asyncio.sleep(0.01)
         while True:
             await presence.hold(WORKER, engine.worker_id)
-            await self._do_chores()
             recovered = await recover(self._context.database)
             untended = await store.wake_untended(self._context.database)
             if recovered or untended:
                 log.info("worker.put_back", jobs=recovered, documents=untended)
+            heed_cancellation()
             await asyncio.sleep(TEND_SECONDS)
 
     async def _do_chores(self) -> None:
-        for chore in self._chores:
-            await chore()
-
-
-def _heed_cancellation() -> None:
-    """A group whose tasks fail while it is cancelled raises their errors instead."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+        """Beside the serving, which takes long to end while the database is away."""
+        while True:
+            await asyncio.sleep(CHORE_SECONDS)
+            for chore in self._chores:
+                try:
+                    await chore()
+                except (GristmillError, *OUTAGE) as error:  # the next round tries again
+                    log.warning("worker.chore_failed", error=str(error))
+            heed_cancellation()
 
 
 async def _run_engine(engine: EngineWorker) -> None:
