@@ -4,8 +4,8 @@ from typing import cast
 
 from rich.table import Table
 
-from gristmill.cli.present import console, money, one_line, print_json, tell_table
-from gristmill.costs.report import CostLine, CostReport, Grouping
+from gristmill.cli.present import console, one_line, print_json, tell_table
+from gristmill.costs.report import CostLine, CostReport, Grouping, dollars
 from gristmill.library import Gristmill
 
 
@@ -36,5 +36,5 @@ def _table(report: CostReport) -> Table:
 
 
 def _amounts(line: CostLine) -> tuple[str, ...]:
-    assumed = money(line.assumed) if line.assumed else ""
-    return line.origin.value, f"{line.calls:,}", money(line.spent), assumed
+    assumed = dollars(line.assumed) if line.assumed else ""
+    return line.origin.value, f"{line.calls:,}", dollars(line.spent), assumed

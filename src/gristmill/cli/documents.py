@@ -15,6 +15,7 @@ from gristmill.cli.present import (
     status_of,
     tell_table,
 )
+from gristmill.costs.report import dollars
 from gristmill.library import Gristmill
 from gristmill.pipeline.document import DocumentDetail, DocumentStatus, DocumentSummary
 
@@ -132,7 +133,7 @@ def _facts(detail: DocumentDetail) -> list[tuple[str, str]]:
         ("parsed by", f"{parser} ({origin})" if origin else ""),
         ("vectors", _vectors(detail)),
         ("passages", f"{summary.embedded} of {summary.chunks} have their vector"),
-        ("cost", money(summary.nano_dollars)),
+        ("cost", dollars(summary.nano_dollars)),
         ("published", "" if detail.published_at is None else ago(detail.published_at)),
         *((f"page {p.page}", f"{p.problem}: {p.detail}") for p in detail.incomplete),
     ]
