@@ -19,7 +19,7 @@ from typing import Final, Self
 
 from gristmill.contract import ServiceHealth
 from gristmill.costs.report import CostReport, Grouping, report
-from gristmill.errors import GristmillError
+from gristmill.errors import DatabaseUnavailable, GristmillError
 from gristmill.pipeline import catalogue, intake
 from gristmill.pipeline.document import (
     PUBLISHED,
@@ -45,12 +45,14 @@ class Progress:
     """Where everything that was asked for stands; `elapsed` is in seconds.
 
     `expected` is the number of sources, `entries` tells of those that have been looked at.
+    `problem` is what keeps the news from coming in; the documents are then those last seen.
     """
 
     entries: tuple[IngestEntry, ...]
     documents: tuple[DocumentSummary, ...]
     expected: int
     elapsed: float
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,24 +268,38 @@ class _Watch:
         self._system = system
         self._on_progress = on_progress
         self._started = time.monotonic()
+        self._documents: tuple[DocumentSummary, ...] = ()
         self.expected = 0
         self.entries: list[IngestEntry] = []
 
     async def until_over(self) -> IngestReport:
+        """Waits for the end; for a database that is away, as long as for a parked document."""
+        seen = time.monotonic()
         while True:
-            documents = await self.look()
-            if all(_is_out_of_hands(document) for document in documents):
-                return IngestReport(tuple(self.entries), documents, self._elapsed())
+            try:
+                documents = await self.look()
+                seen = time.monotonic()
+            except DatabaseUnavailable as outage:
+                if time.monotonic() - seen > PATIENCE_SECONDS:
+                    raise
+                self._tell(self._documents, str(outage))
+            else:
+                if all(_is_out_of_hands(document) for document in documents):
+                    return IngestReport(tuple(self.entries), documents, self._elapsed())
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> tuple[DocumentSummary, ...]:
         ids = [entry.document_id for entry in self.entries if entry.document_id is not None]
         found = await catalogue.summaries(self._system.database, ids=ids, limit=len(ids))
-        documents = tuple(found)
+        self._documents = tuple(found)
+        self._tell(self._documents, None)
+        return self._documents
+
+    def _tell(self, documents: tuple[DocumentSummary, ...], problem: str | None) -> None:
         if self._on_progress is not None:
             entries = tuple(self.entries)
-            self._on_progress(Progress(entries, documents, self.expected, self._elapsed()))
-        return documents
+            elapsed = self._elapsed()
+            self._on_progress(Progress(entries, documents, self.expected, elapsed, problem))
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._started

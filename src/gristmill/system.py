@@ -7,6 +7,7 @@ documents starts no simulator and loads no vendor's SDK.
 import asyncio
 import errno
 import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
@@ -20,7 +21,7 @@ from pydantic import SecretStr
 from gristmill.contract import Origin, ServiceInterface, ServiceMode
 from gristmill.database.engine import Database
 from gristmill.database.migrate import migrate
-from gristmill.errors import Misconfigured
+from gristmill.errors import DatabaseUnavailable, Misconfigured
 from gristmill.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class System:
         self.settings = settings
         self._stack = AsyncExitStack()
         self._building = asyncio.Lock()
+        self._starting = threading.Lock()
+        self._is_closed = False
         self._embedded: EmbeddedPostgres | None = None
         self._router: ServiceRouter | None = None
         self._context: Context | None = None
@@ -133,17 +136,30 @@ class System:
         return database
 
     async def _start_embedded(self) -> str:
+        return await asyncio.to_thread(self._replace_embedded)
+
+    def _replace_embedded(self) -> str:
+        """Blocks, in a thread: what it started is ours even if nobody waits for it by then."""
         from gristmill.database.embedded import EmbeddedPostgres
 
-        server = await asyncio.to_thread(EmbeddedPostgres.start, self.settings.home)
-        await self._close_embedded()
-        self._embedded = server
-        return server.conninfo
+        with self._starting:
+            if self._is_closed:
+                raise DatabaseUnavailable("Gristmill is closing.")
+            server = EmbeddedPostgres.start(self.settings.home)
+            if self._embedded is not None:
+                self._embedded.close()
+            self._embedded = server
+            return server.conninfo
 
     async def _close_embedded(self) -> None:
-        if self._embedded is not None:
-            await asyncio.to_thread(self._embedded.close)
-            self._embedded = None
+        await asyncio.to_thread(self._drop_embedded)
+
+    def _drop_embedded(self) -> None:
+        with self._starting:
+            self._is_closed = True
+            if self._embedded is not None:
+                self._embedded.close()
+                self._embedded = None
 
     async def _build_router(self) -> "ServiceRouter":
         from gristmill.router import ServiceRouter

@@ -14,10 +14,10 @@ from gristmill.contract import Operation, R
 from gristmill.errors import DatabaseUnavailable, GristmillError, NotFound
 from gristmill.pipeline import parses
 from gristmill.pipeline.bills import settle_bill
-from gristmill.pipeline.cancellation import heed_cancellation
 from gristmill.pipeline.context import Context
 from gristmill.pipeline.parses import Parse
 from gristmill.pipeline.presence import POLLER, Presence
+from gristmill.pipeline.tokens import clean
 from gristmill.services.llamaparse import (
     CancelParse,
     DeleteFile,
@@ -62,7 +62,6 @@ class Poller:
             pause = self._idle_seconds
             if await self._presence.hold(POLLER, zlib.crc32(self._endpoint.encode())):
                 pause = self._seconds if await self.look() else self._idle_seconds
-            heed_cancellation()
             await self._rest(pause)
 
     async def _rest(self, seconds: float) -> None:
@@ -166,4 +165,4 @@ class Poller:
 def _error_of(job: ParseJob) -> str | None:
     if job.status is ParseStatus.COMPLETED:
         return None
-    return job.error or str(job.status)
+    return clean(job.error or "") or str(job.status)

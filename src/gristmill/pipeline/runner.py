@@ -99,6 +99,15 @@ async def _run_stages(context: Context, first: Work) -> None:
             return
         log.info("document.step", stage=work.stage, reached=reached and reached.stage)
         work = reached
+        if work is not None and _is_told_to_stop():
+            await asyncio.shield(_hand_back(context, work))
+            raise asyncio.CancelledError
+
+
+def _is_told_to_stop() -> bool:
+    """Whether a cancellation was dropped on the way, as `pipeline.together` explains."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _set_back(context: Context, work: Work, error: GristmillError) -> None:

@@ -18,11 +18,11 @@ from procrastinate.worker import Worker as EngineWorker
 from gristmill.database.engine import Database
 from gristmill.errors import DatabaseUnavailable, GristmillError
 from gristmill.pipeline import store
-from gristmill.pipeline.cancellation import heed_cancellation
 from gristmill.pipeline.context import Context
 from gristmill.pipeline.poller import Poller
 from gristmill.pipeline.presence import LOST, WORKER, Presence
 from gristmill.pipeline.runner import advance
+from gristmill.pipeline.together import ended, together
 from gristmill.telemetry.logging import get_logger
 
 log = get_logger(__name__)
@@ -65,23 +65,18 @@ class Worker:
         try:
             yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await ended([task])
 
     async def run(self) -> None:
         """Works until cancelled. An outage of the database is waited out."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._do_chores())
-            group.create_task(self._serve_on())
+        await together(self._do_chores(), self._serve_on())
 
     async def _serve_on(self) -> None:
         while True:
             try:
                 await self._serve()
-            except* OUTAGE as outage:
-                log.warning("worker.outage", error=str(outage.exceptions[0]))
-            heed_cancellation()
+            except OUTAGE as outage:
+                log.warning("worker.outage", error=str(outage))
             await asyncio.sleep(FAULT_SECONDS)
 
     async def _serve(self) -> None:
@@ -89,10 +84,7 @@ class Worker:
         presence = await Presence.open(self._context.database)
         poller = Poller(self._context, presence, seconds=self._poll_seconds)
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(_run_engine(engine))
-                group.create_task(self._tend(engine, presence))
-                group.create_task(poller.run())
+            await together(_run_engine(engine), self._tend(engine, presence), poller.run())
         finally:
             await presence.close()
 
@@ -124,7 +116,6 @@ class Worker:
             untended = await store.wake_untended(self._context.database)
             if recovered or untended:
                 log.info("worker.put_back", jobs=recovered, documents=untended)
-            heed_cancellation()
             await asyncio.sleep(TEND_SECONDS)
 
     async def _do_chores(self) -> None:
@@ -136,12 +127,25 @@ class Worker:
                     await chore()
                 except (GristmillError, *OUTAGE) as error:  # the next round tries again
                     log.warning("worker.chore_failed", error=str(error))
-            heed_cancellation()
 
 
 async def _run_engine(engine: EngineWorker) -> None:
-    """The engine stops by itself only when it lost the database; then everything starts anew."""
-    await engine.run()  # type: ignore[no-untyped-call]  # the library's omission
+    """Lets the engine finish what it may when this is cancelled.
+
+    Raises:
+        DatabaseUnavailable: it stopped by itself, which it does when it lost the database; then
+            everything starts anew.
+    """
+    running: asyncio.Task[None] = asyncio.create_task(engine.run())  # type: ignore[no-untyped-call]  # the library's omission
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        engine.stop()  # type: ignore[no-untyped-call]
+        running.cancel()  # once: a second one would cut its own end short
+        while not running.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([running])
+        raise
     raise DatabaseUnavailable("The task engine lost its connection.")
 
 
