@@ -8,6 +8,7 @@ It runs inside any event loop, also another application's.
 """
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -45,7 +46,7 @@ class Progress:
     """Where everything that was asked for stands; `elapsed` is in seconds.
 
     `expected` is the number of sources, `entries` tells of those that have been looked at.
-    `problem` is what keeps the news from coming in; the documents are then those last seen.
+    `problem` is what holds everything up; the documents may then be those last seen.
     """
 
     entries: tuple[IngestEntry, ...]
@@ -273,33 +274,45 @@ class _Watch:
         self.entries: list[IngestEntry] = []
 
     async def until_over(self) -> IngestReport:
-        """Waits for the end; for a database that is away, as long as for a parked document."""
-        seen = time.monotonic()
+        """Waits for the end; for a database in trouble as long as for a parked document.
+
+        Raises:
+            DatabaseUnavailable: nothing has moved for that long, and this is why.
+        """
+        before, moved = self._documents, time.monotonic()
         while True:
-            try:
+            with contextlib.suppress(DatabaseUnavailable):  # `trouble` remembers it
                 documents = await self.look()
-                seen = time.monotonic()
-            except DatabaseUnavailable as outage:
-                if time.monotonic() - seen > PATIENCE_SECONDS:
-                    raise
-                self._tell(self._documents, str(outage))
-            else:
                 if all(_is_out_of_hands(document) for document in documents):
                     return IngestReport(tuple(self.entries), documents, self._elapsed())
+            trouble = self._system.database.trouble()
+            if self._documents != before or trouble is None:
+                before, moved = self._documents, time.monotonic()
+            elif time.monotonic() - moved > PATIENCE_SECONDS:
+                raise trouble
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> tuple[DocumentSummary, ...]:
         ids = [entry.document_id for entry in self.entries if entry.document_id is not None]
-        found = await catalogue.summaries(self._system.database, ids=ids, limit=len(ids))
-        self._documents = tuple(found)
-        self._tell(self._documents, None)
+        try:
+            found = await catalogue.summaries(self._system.database, ids=ids, limit=len(ids))
+            self._documents = tuple(found)
+        finally:
+            self._tell()
         return self._documents
 
-    def _tell(self, documents: tuple[DocumentSummary, ...], problem: str | None) -> None:
+    def _tell(self) -> None:
         if self._on_progress is not None:
-            entries = tuple(self.entries)
-            elapsed = self._elapsed()
-            self._on_progress(Progress(entries, documents, self.expected, elapsed, problem))
+            trouble = self._system.database.trouble()
+            self._on_progress(
+                Progress(
+                    tuple(self.entries),
+                    self._documents,
+                    self.expected,
+                    self._elapsed(),
+                    None if trouble is None else str(trouble),
+                )
+            )
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._started

@@ -6,9 +6,9 @@ from rich.table import Table
 from gristmill.cli.present import (
     ago,
     console,
+    cost,
     count,
     escape,
-    money,
     one_line,
     print_json,
     short,
@@ -64,7 +64,7 @@ def _tell_list(found: list[DocumentSummary]) -> None:
 
 def _tell_narrowly(document: DocumentSummary) -> None:
     pages = "" if document.pages is None else f"{count(document.pages, 'page')}, "
-    facts = f"{pages}{count(document.chunks, 'passage')}, {money(document.nano_dollars)}"
+    facts = f"{pages}{count(document.chunks, 'passage')}, {cost(document)}"
     console.print(f"{document.id}  {status_of(document)}  {facts}")
     place = short(f"{document.collection}: {document.source}", console.width - 4)
     console.print(f"    [dim]{one_line(place)}[/]")
@@ -85,7 +85,7 @@ def _table(found: list[DocumentSummary], *, source: int) -> Table:
             one_line(short(document.collection, COLLECTION)),
             "" if document.pages is None else str(document.pages),
             str(document.chunks),
-            money(document.nano_dollars),
+            cost(document),
             one_line(short(document.source, source)),
         )
     return table
@@ -114,7 +114,9 @@ def _tell(detail: DocumentDetail) -> None:
     console.print(facts)
     console.print()
     for event in detail.events:
-        console.print(f"  [dim]{event.at:%H:%M:%S}[/]  {event.status:<17} {escape(event.detail)}")
+        console.print(
+            f"  [dim]{event.at:%Y-%m-%d %H:%M:%S}[/]  {event.status:<17} {escape(event.detail)}"
+        )
 
 
 def _facts(detail: DocumentDetail) -> list[tuple[str, str]]:
@@ -133,10 +135,17 @@ def _facts(detail: DocumentDetail) -> list[tuple[str, str]]:
         ("parsed by", f"{parser} ({origin})" if origin else ""),
         ("vectors", _vectors(detail)),
         ("passages", f"{summary.embedded} of {summary.chunks} have their vector"),
-        ("cost", dollars(summary.nano_dollars)),
+        ("cost", _exact_cost(summary)),
         ("published", "" if detail.published_at is None else ago(detail.published_at)),
         *((f"page {p.page}", f"{p.problem}: {p.detail}") for p in detail.incomplete),
     ]
+
+
+def _exact_cost(summary: DocumentSummary) -> str:
+    if not summary.assumed:
+        return dollars(summary.spent)
+    most = dollars(summary.spent + summary.assumed)
+    return f"{dollars(summary.spent)}, at most {most} until every bill is in"
 
 
 def _vectors(detail: DocumentDetail) -> str:

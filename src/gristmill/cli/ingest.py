@@ -13,6 +13,7 @@ from rich.table import Table
 from gristmill.cli.present import (
     ago,
     console,
+    cost,
     count,
     errors,
     escape,
@@ -107,6 +108,7 @@ class Lines:
     def __init__(self) -> None:
         self._told: set[str] = set()
         self._totals_at = TOLD_SECONDS
+        self._problem: str | None = None
 
     def __call__(self, progress: Progress) -> None:
         for document in progress.documents:
@@ -114,6 +116,9 @@ class Lines:
             if rests and document.id not in self._told:
                 self._told.add(document.id)
                 console.print(_line(document), soft_wrap=True)
+        if progress.problem not in (None, self._problem):
+            console.print(f"[yellow]{one_line(progress.problem)}[/]", soft_wrap=True)
+        self._problem = progress.problem
         if progress.elapsed >= self._totals_at:
             self._totals_at = progress.elapsed + TOLD_SECONDS
             console.print(f"{_share_text(progress)}, {totals(progress)}", soft_wrap=True)
@@ -122,7 +127,7 @@ class Lines:
 def _line(document: DocumentSummary) -> str:
     facts = [status_of(document), document.id, one_line(document.source)]
     if document.status in PUBLISHED:
-        facts.append(f"{_size(document)}, {money(document.nano_dollars)}")
+        facts.append(f"{_size(document)}, {cost(document)}")
     return "  ".join(facts)
 
 
@@ -151,7 +156,8 @@ def _screen(progress: Progress) -> RenderableType:
         table.add_row(f"[dim]and {len(working) - room} more[/]")
     bar = Table.grid(padding=(0, 2))
     bar.add_row(ProgressBar(total=1.0, completed=_share(progress), width=28), _share_text(progress))
-    return Group(table, bar, totals(progress))
+    held_up = [f"[yellow]{one_line(progress.problem)}[/]"] if progress.problem else []
+    return Group(table, bar, totals(progress), *held_up)
 
 
 def _doing(document: DocumentSummary) -> str:
@@ -167,8 +173,7 @@ def _doing(document: DocumentSummary) -> str:
 
 def _at_most(document: DocumentSummary) -> str:
     """What a call under way may cost is held in full until its bill is known."""
-    most = document.nano_dollars
-    return f"\N{LESS-THAN OR EQUAL TO} {money(most)}" if most else ""
+    return cost(document) if document.spent or document.assumed else ""
 
 
 def totals(progress: Progress) -> str:
@@ -188,8 +193,8 @@ def _cost(entries: Sequence[IngestEntry], documents: Sequence[DocumentSummary]) 
     """What this run's documents have cost; unchanged ones were paid for by an earlier run."""
     unchanged = {entry.document_id for entry in entries if entry.outcome == "unchanged"}
     ours = [document for document in documents if document.id not in unchanged]
-    spent = sum(document.nano_dollars for document in ours if document.has_ended)
-    most = sum(document.nano_dollars for document in ours)
+    spent = sum(document.spent for document in ours)
+    most = spent + sum(document.assumed for document in ours)
     told = f"{money(spent)} so far"
     return told if most == spent else f"{told} (at most {money(most)} with what is under way)"
 

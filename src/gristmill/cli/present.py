@@ -95,6 +95,13 @@ def status_of(document: DocumentSummary) -> str:
     return f"[{style}]{document.status.value.replace('_', ' ')}[/]"
 
 
+def cost(document: DocumentSummary) -> str:
+    """What it has cost, or may have where a bill is not in yet."""
+    if not document.assumed:
+        return money(document.spent)
+    return f"\N{LESS-THAN OR EQUAL TO} {money(document.spent + document.assumed)}"
+
+
 def money(nano_dollars: int) -> str:
     """Dollars for people, to a ten-thousandth of a cent; JSON has the nano-dollars."""
     micro = (abs(nano_dollars) + 500) // 1000

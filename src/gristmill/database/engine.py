@@ -4,6 +4,7 @@ Connections are in autocommit: one statement is one round trip, and several belo
 `async with database.transaction() as connection`.
 """
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -20,6 +21,7 @@ from gristmill.errors import DatabaseUnavailable
 SEARCH_PATH: Final = "SET search_path TO gristmill, public, extensions"
 MAX_CONNECTIONS: Final = 8
 CONNECT_SECONDS: Final = 10.0
+TROUBLE_SECONDS: Final = 15.0  # more than it takes to find no connection
 OPTIONS: Final[dict[str, Any]] = {"row_factory": dict_row, "application_name": "gristmill"}
 
 Row = dict[str, Any]
@@ -32,6 +34,7 @@ class Database:
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
         self._halfvec: TypeInfo | None = None
+        self._trouble: tuple[float, DatabaseUnavailable] | None = None
         self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             conninfo,
             kwargs=OPTIONS,
@@ -54,7 +57,8 @@ class Database:
             await self.pool.close()
             raise DatabaseUnavailable(
                 "The database does not answer.",
-                advice="Check DATABASE_URL, and that the server runs and lets this machine in.",
+                advice="If DATABASE_URL is set, check it, and that the server runs and lets this"
+                " machine in; the embedded one tells why in GRISTMILL_HOME/postgres/log.",
             ) from error
 
     async def connect(self) -> Connection:
@@ -98,18 +102,34 @@ class Database:
         except (PoolTimeout, psycopg.OperationalError) as error:
             if isinstance(error, psycopg.errors.QueryCanceled):
                 raise
-            if isinstance(error, psycopg.errors.DiskFull):
-                raise DatabaseUnavailable(
-                    "The disk of the database is full.",
-                    advice="Make room there; what was committed is kept, and the work goes on.",
-                ) from error
-            raise DatabaseUnavailable(
-                "The database went away in the middle of a statement.",
-                advice="Nothing half-done is kept; the work goes on when the database is back.",
-            ) from error
+            unavailable = _explained(error)
+            self.note(unavailable)
+            raise unavailable from error
+
+    def note(self, error: DatabaseUnavailable) -> None:
+        """Remembers what somebody who waits for work to be done should be told."""
+        self._trouble = (time.monotonic(), error)
+
+    def trouble(self) -> DatabaseUnavailable | None:
+        """What went wrong in the last `TROUBLE_SECONDS`, if anything."""
+        if self._trouble is None or time.monotonic() - self._trouble[0] > TROUBLE_SECONDS:
+            return None
+        return self._trouble[1]
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """One connection in one transaction, committed at the end."""
         async with self.connection() as connection, connection.transaction():
             yield connection
+
+
+def _explained(error: Exception) -> DatabaseUnavailable:
+    if isinstance(error, psycopg.errors.DiskFull):
+        return DatabaseUnavailable(
+            "The disk of the database is full.",
+            advice="Make room there; what was committed is kept, and the work goes on.",
+        )
+    return DatabaseUnavailable(
+        "The database went away in the middle of a statement.",
+        advice="Nothing half-done is kept; the work goes on when the database is back.",
+    )

@@ -12,6 +12,7 @@ from gristmill.errors import DatabaseUnavailable
 USE_A_SERVER: Final = "Set DATABASE_URL to a Postgres server with pgvector."
 
 _NOT_WRITABLE: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NOT_A_FOLDER: Final = {errno.EEXIST, errno.ENOTDIR}
 _NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT}
 _NOT_SUPPORTED: Final = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 # PostgreSQL names a short write, the first sign of a full disk, without the system's reason.
@@ -46,6 +47,11 @@ def _explanation(home: Path, error: OSError) -> DatabaseUnavailable:
         return DatabaseUnavailable(
             f"User id {os.geteuid()} may not write {error.filename or home}.",
             advice="Set GRISTMILL_HOME to a folder of your own.",
+        )
+    if error.errno in _NOT_A_FOLDER:
+        return DatabaseUnavailable(
+            f"{home} is a file, or lies below one.",
+            advice="Set GRISTMILL_HOME to a folder, or to a name that is free.",
         )
     return DatabaseUnavailable(f"The embedded database cannot start: {error}", advice=USE_A_SERVER)
 

@@ -21,7 +21,7 @@ WITH chosen AS (
     SELECT d.*, c.name AS collection, c.origin
     FROM documents d JOIN collections c ON c.id = d.collection_id
     WHERE (%(ids)s::text[] IS NULL OR d.id = ANY (%(ids)s))
-      AND (%(prefix)s::text IS NULL OR d.id LIKE %(prefix)s || '%%')
+      AND (%(prefix)s::text IS NULL OR starts_with(d.id, %(prefix)s))
       AND (%(collection)s::text IS NULL OR c.name = %(collection)s)
       AND (%(status)s::text IS NULL OR d.status = %(status)s)
     ORDER BY d.created_at, d.id LIMIT %(limit)s OFFSET %(offset)s
@@ -29,14 +29,18 @@ WITH chosen AS (
     SELECT version_id, count(*) AS chunks, count(vector) AS embedded
     FROM chunks WHERE version_id IN (SELECT building_id FROM chosen) GROUP BY version_id
 ), paid AS (
-    SELECT document_id, sum(nano_dollars)::bigint AS nano_dollars FROM (
+    SELECT document_id,
+           sum(nano_dollars) FILTER (WHERE entry IN ('actual', 'settled'))::bigint AS spent,
+           sum(nano_dollars) FILTER (WHERE entry IN ('expected', 'unknown', 'open'))::bigint
+               AS assumed
+    FROM (
         SELECT DISTINCT ON (call_id) document_id, nano_dollars, entry
         FROM journal WHERE document_id IN (SELECT id FROM chosen) ORDER BY call_id, id DESC
-    ) calls WHERE entry <> 'released' GROUP BY document_id
+    ) calls GROUP BY document_id
 )
 SELECT chosen.*, v.pages,
        coalesce(passages.chunks, 0) AS chunks, coalesce(passages.embedded, 0) AS embedded,
-       coalesce(paid.nano_dollars, 0) AS nano_dollars
+       coalesce(paid.spent, 0) AS spent, coalesce(paid.assumed, 0) AS assumed
 FROM chosen
 LEFT JOIN versions v ON v.id = chosen.building_id
 LEFT JOIN passages ON passages.version_id = chosen.building_id

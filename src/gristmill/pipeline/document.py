@@ -138,7 +138,11 @@ class IncompletePage:
 
 @dataclass(frozen=True, slots=True)
 class DocumentSummary:
-    """A document as lists show it. Money is in nano-dollars."""
+    """A document as lists show it.
+
+    `spent` is what its calls are known to have cost, `assumed` the bounds of those whose cost is
+    not known yet; both in nano-dollars.
+    """
 
     id: str
     collection: str
@@ -149,7 +153,8 @@ class DocumentSummary:
     pages: int | None
     chunks: int
     embedded: int
-    nano_dollars: int
+    spent: int
+    assumed: int
     attempts: int
     next_try: datetime | None
     error_kind: str | None

@@ -127,6 +127,8 @@ class Worker:
                     await chore()
                 except (GristmillError, *OUTAGE) as error:  # the next round tries again
                     log.warning("worker.chore_failed", error=str(error))
+                    if isinstance(error, DatabaseUnavailable):
+                        self._context.database.note(error)
 
 
 async def _run_engine(engine: EngineWorker) -> None:

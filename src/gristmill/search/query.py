@@ -43,6 +43,14 @@ ORDER BY ts_rank_cd(c.search, asked.words, 1) DESC, c.id
 LIMIT %(candidates)s
 """
 
+_SPACE: Final = """
+SELECT s.id FROM spaces s
+WHERE (s.endpoint, s.model, s.dimensions, s.origin)
+      = (%(endpoint)s, %(model)s, %(dimensions)s, %(origin)s)
+  AND EXISTS (SELECT FROM chunks c WHERE c.space_id = s.id
+              AND (%(collection)s::bigint IS NULL OR c.collection_id = %(collection)s))
+"""
+
 _HITS: Final = """
 SELECT c.id, c.document_id, c.source, c.collection, c.origin, c.first_page, c.last_page,
        c.headings, c.text, c.name, c.start_offset, c.end_offset, c.parse_origin
@@ -109,10 +117,13 @@ class Search:
         question = clean(question).strip()
         if not any(character.isalnum() for character in question):
             raise ValueError("A question needs at least one word.")
-        vector, notes = await self._embedded(question)
-        async with self._database.transaction() as connection:
+        async with self._database.connection() as connection:
             chosen = await _collection(connection, collection)
-            near = [] if vector is None else await self._near(connection, chosen, vector)
+            space = await _space(connection, self._options, chosen)
+        # Where no vector could be near, none is paid for.
+        vector, notes = (None, ()) if space is None else await self._embedded(question)
+        async with self._database.transaction() as connection:
+            near = await self._near(connection, chosen, space, vector)
             text = await _text(connection, chosen, question)
             ranked = fuse(near, text)[:limit]
             hits = await _hits(connection, ranked)
@@ -131,10 +142,13 @@ class Search:
         return HalfVector(answer.value.vectors[0]), ()
 
     async def _near(
-        self, connection: Connection, collection: int | None, vector: HalfVector
+        self,
+        connection: Connection,
+        collection: int | None,
+        space: int | None,
+        vector: HalfVector | None,
     ) -> list[int]:
-        space = await _space(connection, self._options)
-        if space is None:
+        if space is None or vector is None:
             return []
         exact = await _is_small(connection, collection)
         await connection.execute("SET LOCAL hnsw.iterative_scan = 'relaxed_order'")
@@ -175,11 +189,18 @@ async def _collection(connection: Connection, name: str | None) -> int | None:
     return int(row["id"])
 
 
-async def _space(connection: Connection, options: EmbeddingOptions) -> int | None:
-    cursor = await connection.execute(
-        "SELECT id FROM spaces WHERE (endpoint, model, dimensions, origin) = (%s, %s, %s, %s)",
-        (options.endpoint, options.model, options.dimensions, options.origin),
-    )
+async def _space(
+    connection: Connection, options: EmbeddingOptions, collection: int | None
+) -> int | None:
+    """The embedding space of the question, if any passage there has a vector of it."""
+    arguments = {
+        "endpoint": options.endpoint,
+        "model": options.model,
+        "dimensions": options.dimensions,
+        "origin": options.origin,
+        "collection": collection,
+    }
+    cursor = await connection.execute(_SPACE, arguments)
     row = await cursor.fetchone()
     return None if row is None else int(row["id"])
 

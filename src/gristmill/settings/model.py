@@ -102,7 +102,7 @@ class Settings(BaseModel):
         Field(min_length=1, max_length=200),
         Setting(
             "GRISTMILL_COLLECTION",
-            "Collection that documents go into and are searched in when none is named.",
+            "Collection that documents go into when none is named; searches look into all.",
             "1 to 200 characters",
             "papers",
         ),

@@ -21,7 +21,8 @@ READY = DocumentSummary(
     pages=3,
     chunks=7,
     embedded=7,
-    nano_dollars=11_250_000,
+    spent=11_250_000,
+    assumed=0,
     attempts=0,
     next_try=None,
     error_kind=None,
@@ -38,7 +39,8 @@ PARSING = replace(
     stage=DocumentStatus.PARSING,
     pages=None,
     chunks=0,
-    nano_dollars=7_500_000_000,
+    spent=0,
+    assumed=7_500_000_000,
 )
 LACKING = replace(READY, id="doc-lacking", status=DocumentStatus.READY_INCOMPLETE)
 FAILED = replace(READY, id="doc-failed", status=DocumentStatus.FAILED, pages=None, chunks=0)
