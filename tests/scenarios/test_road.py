@@ -1,5 +1,6 @@
 """The road of a document, from end to end, on real parts."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from simulator import SimulatorControl
 
 from gristmill import DocumentStatus, Gristmill, Origin
+from gristmill.errors import CollectionError, NotFound
 
 WritePdf = Callable[..., Path]
 
@@ -139,3 +141,42 @@ async def test_a_question_that_cannot_be_embedded_is_answered_by_full_text_and_s
     answer = await mill.search("when do owls hunt?")
     assert answer.hits[0].text == "Owls hunt at night."
     assert "full text only" in answer.notes[0]
+
+
+async def test_nothing_is_paid_for_a_search_that_can_find_nothing_near(
+    mill: Gristmill, tmp_path: Path, simulator: SimulatorControl
+) -> None:
+    assert (await mill.search("what is there?")).hits == ()
+    (tmp_path / "one.txt").write_text("Water boils at a hundred degrees.")
+    await mill.ingest(tmp_path / "one.txt")
+    paid = simulator.paid_calls()
+    with pytest.raises(CollectionError, match="no collection 'nope'"):
+        await mill.search("what is there?", collection="nope")
+    assert simulator.paid_calls() == paid
+
+
+async def test_what_a_bill_says_and_what_is_only_bounded_are_told_apart(
+    mill: Gristmill, write_pdf: WritePdf, simulator: SimulatorControl
+) -> None:
+    simulator.configure(transition={"kind": "seconds", "value": 1.0})
+    await mill.register(write_pdf("a.pdf", "A page."))
+    worker = await mill._system.worker()
+    async with worker.running():
+        while (found := (await mill.documents())[0]).status is not DocumentStatus.PARSING:
+            await asyncio.sleep(0.02)
+        assert (found.spent, found.assumed) == (0, 3_750_000)  # 3 credits for a page
+        while not (found := (await mill.documents())[0]).has_ended:
+            await asyncio.sleep(0.02)
+    assert found.assumed == 0
+    assert found.spent > 0
+
+
+@pytest.mark.parametrize("name", ["%", "_", "doc-%", "doc-__________"])
+async def test_signs_in_an_id_stand_for_themselves(
+    mill: Gristmill, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "one.txt").write_text("Water boils at a hundred degrees.")
+    await mill.ingest(tmp_path / "one.txt")
+    with pytest.raises(NotFound):
+        await mill.delete(name)
+    assert len(await mill.documents()) == 1

@@ -77,6 +77,8 @@ class Worker:
                 await self._serve()
             except OUTAGE as outage:
                 log.warning("worker.outage", error=str(outage))
+            except Exception:  # a defect of ours: documents must not wait for a person
+                log.exception("worker.defect")
             await asyncio.sleep(FAULT_SECONDS)
 
     async def _serve(self) -> None:
@@ -94,7 +96,10 @@ class Worker:
 
         @app.task(name="advance")
         async def run(document_id: str) -> None:
-            await advance(self._context, document_id)
+            try:
+                await advance(self._context, document_id)
+            except DatabaseUnavailable as outage:  # found again by `wake_untended`
+                log.warning("worker.outage", error=str(outage))
 
         return EngineWorker(
             app,
@@ -147,6 +152,8 @@ async def _run_engine(engine: EngineWorker) -> None:
         while not running.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([running])
+        if not running.cancelled() and (error := running.exception()):
+            log.info("worker.engine_ended", error=str(error))
         raise
     raise DatabaseUnavailable("The task engine lost its connection.")
 

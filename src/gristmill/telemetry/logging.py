@@ -61,6 +61,7 @@ def configure(level: str = "WARNING", form: Form = "console", stream: TextIO | N
     for handler in [each for each in root.handlers if isinstance(each, _Handler)]:
         root.removeHandler(handler)
     handler = _Handler(stream)
+    handler.setLevel(root.level)  # some libraries give their loggers a level of their own
     handler.setFormatter(
         ProcessorFormatter(
             foreign_pre_chain=_COMMON,

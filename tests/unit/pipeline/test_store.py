@@ -23,6 +23,7 @@ from gristmill.pipeline.document import (
 )
 from gristmill.pipeline.intake import Source, collection_id, register
 from gristmill.pipeline.parses import Parse
+from gristmill.pipeline.worker import recover
 
 SHA = "a" * 64
 PARSING = ParseOptions("simulator", Origin.SIMULATED, "agentic", "latest", 100)
@@ -237,3 +238,23 @@ async def test_a_text_that_has_a_vector_in_the_same_space_is_not_bought_again(
     assert left.is_last
     rows = {row["ordinal"]: row["space_id"] for row in (await everything(database))["chunks"]}
     assert rows == {0: space, 1: None, 2: space}
+
+
+async def test_a_dead_workers_look_is_put_back_unless_another_is_queued_by_then(
+    database: Database, work: Work
+) -> None:
+    dead = "UPDATE procrastinate_jobs SET status = 'doing', worker_id = NULL"
+    async with database.connection() as connection:
+        await connection.execute(dead)
+        assert await recover(database) == 1
+        assert await looks(connection) == ["todo"]
+        await connection.execute(dead)
+        await store.wake(connection, work)
+        assert await recover(database) == 1
+        assert await looks(connection) == ["todo"]
+        assert await recover(database) == 0
+
+
+async def looks(connection: Connection) -> list[str]:
+    cursor = await connection.execute("SELECT status::text FROM procrastinate_jobs")
+    return [row["status"] for row in await cursor.fetchall()]

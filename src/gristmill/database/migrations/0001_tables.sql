@@ -258,7 +258,7 @@ DECLARE
     recovered integer := 0;
 BEGIN
     FOR job IN
-        SELECT j.id, j.queueing_lock FROM procrastinate_jobs j
+        SELECT j.id FROM procrastinate_jobs j
         LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
         WHERE j.status = 'doing' AND (
             w.id IS NULL
@@ -270,12 +270,11 @@ BEGIN
                     AND l.classid = lock_class::oid AND l.objid = (w.id % 2147483647)::oid)))
         FOR UPDATE OF j SKIP LOCKED
     LOOP
-        IF EXISTS (SELECT FROM procrastinate_jobs o
-                   WHERE o.queueing_lock = job.queueing_lock AND o.status = 'todo') THEN
-            PERFORM procrastinate_finish_job_v1(job.id, 'failed', true);
-        ELSE
+        BEGIN
             PERFORM procrastinate_retry_job_v2(job.id, clock_timestamp(), NULL, NULL, NULL);
-        END IF;
+        EXCEPTION WHEN unique_violation THEN -- the same look is queued already
+            PERFORM procrastinate_finish_job_v1(job.id, 'failed', true);
+        END;
         recovered := recovered + 1;
     END LOOP;
     RETURN recovered;
