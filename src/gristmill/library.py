@@ -185,20 +185,17 @@ class Gristmill:
         return await catalogue.detail(self._system.database, document_id)
 
     async def delete(self, document_id: str) -> DocumentSummary:
-        """Removes a document, its passages and vectors, and its file if no other needs it.
+        """Removes a document with passages, vectors, text and file, as far as no other needs them.
 
         Raises:
             NotFound: there is none, or more than one.
-            ServiceError: the file could not be removed from storage; the document is gone.
+            ServiceError: the file could not be removed from storage yet; the document is gone, and
+                the next `ingest` or `resume` tries again.
         """
-        from gristmill.services.supabase import RemoveObjects
+        from gristmill.pipeline.removal import delete
 
         summary = await catalogue.find(self._system.database, document_id)
-        deleted = await catalogue.delete(self._system.database, summary.id)
-        if deleted.objects:
-            router = await self._system.router()
-            for bucket, key in deleted.objects:
-                await router.execute(RemoveObjects(bucket=bucket, keys=(key,)))
+        await delete(await self._system.context(), summary.id)
         return summary
 
     async def costs(self, by: Grouping = "service") -> CostReport:

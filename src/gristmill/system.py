@@ -104,14 +104,20 @@ class System:
 
     async def worker(self) -> "Worker":
         """What moves documents along; the caller runs it."""
+        from gristmill.pipeline.removal import remove_marked
         from gristmill.pipeline.worker import Worker
         from gristmill.search.index import make_due_indexes
 
+        context = await self.context()
         return Worker(
-            await self.context(),
+            context,
             concurrency=self.settings.concurrency,
             poll_seconds=self._poll_seconds(),
-            chores=(self.revive, partial(make_due_indexes, self.database)),
+            chores=(
+                self.revive,
+                partial(make_due_indexes, self.database),
+                partial(remove_marked, context),
+            ),
         )
 
     def _poll_seconds(self) -> float:

@@ -1,7 +1,6 @@
-"""The SQL of reading: lists of documents, one in detail, deletion."""
+"""The SQL of reading: lists of documents, and one in detail."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from gristmill.contract import Origin
@@ -58,20 +57,6 @@ LEFT JOIN parses p ON p.id = v.parse_id
 LEFT JOIN spaces s ON s.id = v.space_id
 WHERE d.id = %s
 """
-
-_ORPHANS: Final = """
-DELETE FROM objects o WHERE o.id = ANY (%s)
-AND NOT EXISTS (SELECT FROM versions v WHERE v.object_id = o.id)
-RETURNING bucket, key
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Deleted:
-    """What a deletion leaves to be removed from object storage: (bucket, key) each."""
-
-    document_id: str
-    objects: tuple[tuple[str, str], ...]
 
 
 async def summaries(
@@ -163,17 +148,3 @@ def _detail(summary: DocumentSummary, row: Row, events: tuple[Event, ...]) -> Do
         incomplete=tuple(IncompletePage(**page) for page in row["incomplete"]),
         events=events,
     )
-
-
-async def delete(database: Database, document_id: str) -> Deleted:
-    """Removes a document with all its versions; parses stay, they may be needed again."""
-    async with database.transaction() as connection:
-        cursor = await connection.execute(
-            "SELECT object_id FROM versions WHERE document_id = %s AND object_id IS NOT NULL",
-            (document_id,),
-        )
-        objects = [row["object_id"] for row in await cursor.fetchall()]
-        await connection.execute("DELETE FROM documents WHERE id = %s", (document_id,))
-        cursor = await connection.execute(_ORPHANS, (objects,))
-        orphans = tuple((row["bucket"], row["key"]) for row in await cursor.fetchall())
-    return Deleted(document_id, orphans)

@@ -1,7 +1,8 @@
 """The SQL of stored objects: a user's file, kept once per content and place."""
 
 from gristmill.contract import Origin
-from gristmill.database.engine import Database
+from gristmill.database.engine import Connection, Database
+from gristmill.errors import NotYet
 from gristmill.pipeline.document import StorageOptions, Version
 
 
@@ -11,32 +12,61 @@ def key_of(sha256: str, kind: str) -> str:
 
 
 async def find_object(database: Database, storage: StorageOptions, sha256: str) -> int | None:
-    """The object that holds this content already, if any."""
+    """The object that holds this content already, if any.
+
+    Raises:
+        NotYet: it is being removed.
+    """
     async with database.connection() as connection:
         cursor = await connection.execute(
-            "SELECT id FROM objects WHERE endpoint = %s AND bucket = %s AND sha256 = %s LIMIT 1",
+            "SELECT id, removing_since FROM objects"
+            " WHERE endpoint = %s AND bucket = %s AND sha256 = %s LIMIT 1",
             (storage.endpoint, storage.bucket, sha256),
         )
         row = await cursor.fetchone()
+    if row is not None and row["removing_since"] is not None:
+        raise _being_removed()
     return None if row is None else int(row["id"])
 
 
 async def keep_object(
     database: Database, storage: StorageOptions, version: Version, key: str, origin: Origin
 ) -> int:
-    """Records an upload; the same upload twice is one object."""
+    """Records an upload; the same upload twice is one object.
+
+    Raises:
+        NotYet: it is being removed, and with it what was just uploaded.
+    """
     async with database.connection() as connection:
         cursor = await connection.execute(
             "INSERT INTO objects (endpoint, bucket, key, sha256, size, origin)"
             " VALUES (%s, %s, %s, %s, %s, %s)"
             " ON CONFLICT (endpoint, bucket, key) DO UPDATE SET origin = excluded.origin"
-            " RETURNING id",
+            " WHERE objects.removing_since IS NULL RETURNING id",
             (storage.endpoint, storage.bucket, key, version.sha256, version.size, origin),
         )
         row = await cursor.fetchone()
     if row is None:
-        raise AssertionError("an upsert gave no row")
+        raise _being_removed()
     return int(row["id"])
+
+
+async def hold_object(connection: Connection, object_id: int) -> None:
+    """Keeps an object from being removed until the transaction ends, which is to refer to it.
+
+    Raises:
+        NotYet: it is being removed, or is gone.
+    """
+    cursor = await connection.execute(
+        "SELECT id FROM objects WHERE id = %s AND removing_since IS NULL FOR KEY SHARE",
+        (object_id,),
+    )
+    if await cursor.fetchone() is None:
+        raise _being_removed()
+
+
+def _being_removed() -> NotYet:
+    return NotYet("The stored file is just being removed with another document.", retry_after=1.0)
 
 
 async def object_key(database: Database, version: Version) -> str | None:

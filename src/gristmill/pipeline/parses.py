@@ -19,16 +19,14 @@ from gristmill.pipeline.store import ENDED_NAMES, MINE, QUEUE, Change, lost
 
 LOCAL: Final = "local"
 
+# One that is there already is locked, so that it is not removed before somebody refers to it.
 _FIND_OR_ADD: Final = """
-WITH added AS (
-    INSERT INTO parses (fingerprint, sha256, endpoint, origin, tier, tier_version, max_pages,
-                        tag, driver)
-    VALUES (%(fingerprint)s, %(sha256)s, %(endpoint)s, %(origin)s, %(tier)s, %(tier_version)s,
-            %(max_pages)s, %(tag)s, %(driver)s)
-    ON CONFLICT (fingerprint) DO NOTHING
-    RETURNING *
-)
-SELECT * FROM added UNION ALL SELECT * FROM parses WHERE fingerprint = %(fingerprint)s LIMIT 1
+INSERT INTO parses (fingerprint, sha256, endpoint, origin, tier, tier_version, max_pages,
+                    tag, driver)
+VALUES (%(fingerprint)s, %(sha256)s, %(endpoint)s, %(origin)s, %(tier)s, %(tier_version)s,
+        %(max_pages)s, %(tag)s, %(driver)s)
+ON CONFLICT (fingerprint) DO UPDATE SET fingerprint = excluded.fingerprint
+RETURNING *
 """
 
 _DRIVE: Final = f"""
@@ -112,7 +110,10 @@ _COLUMNS: Final = tuple(Parse.__dataclass_fields__)
 async def find_or_add(
     connection: Connection, work: Work, fingerprint: str, options: ParseOptions
 ) -> Parse:
-    """The parse of this fingerprint, made if nobody asked for it before."""
+    """The parse of this fingerprint, made if nobody asked for it before.
+
+    In a transaction that goes on to refer to it.
+    """
     arguments = {
         "fingerprint": fingerprint,
         "sha256": work.version.sha256,
@@ -124,12 +125,10 @@ async def find_or_add(
         "tag": uuid4().hex,
         "driver": work.document_id,
     }
-    # A conflicting insert that commits in between is invisible to this statement: ask again.
-    for _ in range(3):
-        cursor = await connection.execute(_FIND_OR_ADD, arguments)
-        if row := await cursor.fetchone():
-            return _parse(row)
-    raise AssertionError("a parse row was inserted and deleted three times over")
+    row = await (await connection.execute(_FIND_OR_ADD, arguments)).fetchone()
+    if row is None:
+        raise AssertionError("an upsert gave no row")
+    return _parse(row)
 
 
 async def read(connection: Connection, parse_id: int) -> Parse:
@@ -230,8 +229,11 @@ async def mark_ended(
     """Records what the vendor says is over, (job id, error or None), and wakes who waits."""
     jobs = list(ended)
     cursor = await connection.execute(
-        "UPDATE parses p SET status = CASE WHEN e.error IS NULL THEN 'completed' ELSE 'failed' END,"
-        " error = e.error FROM unnest(%s::text[], %s::text[]) AS e (job_id, error)"
+        "UPDATE parses p SET error = e.error, status = CASE"
+        " WHEN e.error IS NOT NULL THEN 'failed'"
+        " WHEN EXISTS (SELECT FROM versions v WHERE v.parse_id = p.id) THEN 'completed'"
+        " ELSE 'failed' END"  # its document was deleted meanwhile: only the bill is wanted
+        " FROM unnest(%s::text[], %s::text[]) AS e (job_id, error)"
         " WHERE p.job_id = e.job_id AND p.endpoint = %s AND p.status = 'submitted' RETURNING p.id",
         ([job for job, _ in jobs], [error for _, error in jobs], endpoint),
     )

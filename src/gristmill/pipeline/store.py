@@ -163,6 +163,17 @@ def saved(version: Version) -> Change:
     return Change("version_saved", _SAVE_VERSION, arguments)
 
 
+async def fence(connection: Connection, work: Work) -> None:
+    """Holds the document until the transaction ends, if the claim is still the newest.
+
+    First in every transaction: rows are locked in the order documents, objects, parses.
+
+    Raises:
+        LostClaim: somebody else has taken the document over.
+    """
+    await _fenced(connection, f"WITH {MINE} SELECT id FROM mine", work, {})
+
+
 async def _fenced(
     connection: Connection, statement: str, work: Work, arguments: dict[str, Any]
 ) -> None:

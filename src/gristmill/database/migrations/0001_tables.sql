@@ -31,8 +31,11 @@ CREATE TABLE objects (
     size bigint NOT NULL CHECK (size >= 0),
     origin text NOT NULL CHECK (origin IN ('real', 'simulated')),
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- Nothing needs it any more: it is being removed from storage, and may not be taken up again.
+    removing_since timestamptz,
     UNIQUE (endpoint, bucket, key)
 );
+CREATE INDEX objects_removing ON objects (endpoint) WHERE removing_since IS NOT NULL;
 
 -- One parse of one content with one set of options, shared by every document that needs it.
 CREATE TABLE parses (

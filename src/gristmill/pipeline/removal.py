@@ -1,0 +1,97 @@
+"""Deleting a document with everything that only it needed, here and at the vendors.
+
+What others need stays. Whoever takes up a stored file or a parse locks its row until he refers to
+it; so does a removal until it has looked for references. A stored file is marked first, then
+removed from storage, then forgotten: whatever stops in between is finished by any worker.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from gristmill.database.engine import Connection
+from gristmill.pipeline.context import Context
+from gristmill.services.supabase import RemoveObjects
+
+_LOCK_OBJECTS: Final = """
+SELECT o.id FROM objects o
+WHERE o.id IN (SELECT object_id FROM versions WHERE document_id = %s) ORDER BY o.id FOR UPDATE
+"""
+_LOCK_PARSES: Final = """
+SELECT p.id FROM parses p
+WHERE p.id IN (SELECT parse_id FROM versions WHERE document_id = %s) ORDER BY p.id FOR UPDATE
+"""
+_MARK: Final = """
+UPDATE objects o SET removing_since = clock_timestamp() WHERE o.id = ANY (%s)
+AND NOT EXISTS (SELECT FROM versions v WHERE v.object_id = o.id)
+"""
+
+# Their text goes at once. The rest of a parse stays until its bill is settled and the vendor has
+# nothing of it any more, which the poller sees to for failed ones.
+_PAGES: Final = """
+DELETE FROM pages USING parses p WHERE pages.parse_id = p.id AND p.id = ANY (%s)
+AND NOT EXISTS (SELECT FROM versions v WHERE v.parse_id = p.id)
+"""
+_PARSES: Final = """
+UPDATE parses p SET status = 'failed', error = 'its document was deleted'
+WHERE p.id = ANY (%s) AND p.status IN ('completed', 'stored')
+AND NOT EXISTS (SELECT FROM versions v WHERE v.parse_id = p.id)
+"""
+_LOCAL: Final = """
+DELETE FROM parses p WHERE p.id = ANY (%s) AND p.endpoint = 'local'
+AND NOT EXISTS (SELECT FROM versions v WHERE v.parse_id = p.id)
+"""
+
+_MARKED: Final = """
+SELECT id, bucket, key FROM objects
+WHERE endpoint = %s AND removing_since <= clock_timestamp() - make_interval(secs => %s)
+ORDER BY removing_since LIMIT %s
+"""
+
+AT_ONCE: Final = 100
+STALE_SECONDS: Final = 60.0  # after that, whoever began a removal is taken for dead
+
+
+async def delete(context: Context, document_id: str) -> None:
+    """Removes a document with its versions, passages, vectors, text and stored files.
+
+    Raises:
+        ServiceError: a file could not be removed from storage; a worker will try again.
+    """
+    async with context.database.transaction() as connection:
+        await connection.execute("SELECT FROM documents WHERE id = %s FOR UPDATE", (document_id,))
+        objects = await _ids(connection, _LOCK_OBJECTS, document_id)
+        parses = await _ids(connection, _LOCK_PARSES, document_id)
+        await connection.execute("DELETE FROM documents WHERE id = %s", (document_id,))
+        await connection.execute(_MARK, (objects,))
+        for statement in (_PAGES, _PARSES, _LOCAL):
+            await connection.execute(statement, (parses,))
+    if objects:
+        await remove_marked(context, stale_seconds=0.0)
+
+
+async def _ids(connection: Connection, statement: str, document_id: str) -> list[int]:
+    cursor = await connection.execute(statement.encode(), (document_id,))
+    return [row["id"] for row in await cursor.fetchall()]
+
+
+async def remove_marked(context: Context, *, stale_seconds: float = STALE_SECONDS) -> int:
+    """Removes from storage what nothing needs any more; gives the number of objects.
+
+    Raises:
+        ServiceError: storage failed; what is left is still marked.
+    """
+    endpoint = context.options.storage.endpoint
+    async with context.database.connection() as connection:
+        cursor = await connection.execute(_MARKED, (endpoint, stale_seconds, AT_ONCE))
+        marked = await cursor.fetchall()
+    for row in marked:
+        await context.services.execute(RemoveObjects(bucket=row["bucket"], keys=(row["key"],)))
+        await _forget(context, [row["id"]])
+    return len(marked)
+
+
+async def _forget(context: Context, ids: Sequence[int]) -> None:
+    async with context.database.connection() as connection:
+        await connection.execute(
+            "DELETE FROM objects WHERE id = ANY (%s) AND removing_since IS NOT NULL", (list(ids),)
+        )
