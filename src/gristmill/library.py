@@ -11,12 +11,13 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from gristmill.contract import ServiceHealth
 from gristmill.costs.report import CostReport, Grouping, report
@@ -34,6 +35,8 @@ from gristmill.pipeline.inspection import hash_file
 from gristmill.search.query import Answer
 from gristmill.settings import Settings, load_settings
 from gristmill.system import System
+
+T = TypeVar("T")
 
 BATCH: Final = 32  # sources registered together
 LOOK_SECONDS: Final = 0.2
@@ -226,17 +229,18 @@ class Gristmill:
     ) -> None:
         context = await self._system.context()
         watch.expected = len(files)
-        number = await intake.collection_id(
-            self._system.database,
-            collection or self.settings.collection,
-            context.options.embedding.origin,
+        database, options = context.database, context.options
+        name = collection or self.settings.collection
+        number = await watch.patiently(
+            lambda: intake.collection_id(database, name, options.embedding.origin)
         )
         for start in range(0, len(files), BATCH):
-            await watch.look()
+            await watch.patiently(watch.look)
             looked = [await self._look_at(*each) for each in files[start : start + BATCH]]
             sources = [source for source in looked if isinstance(source, intake.Source)]
-            registered = await intake.register(
-                self._system.database, context.options, number, context.host, sources
+            # Taking in what was taken in before the database went away changes nothing.
+            registered = await watch.patiently(
+                partial(intake.register, database, options, number, context.host, sources)
             )
             outcomes = dict(zip((s.identity for s in sources), registered, strict=True))
             watch.entries += [_entry(each, outcomes) for each in looked]
@@ -287,6 +291,18 @@ class _Watch:
                 before, moved = self._documents, time.monotonic()
             elif time.monotonic() - moved > PATIENCE_SECONDS:
                 raise trouble
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Repeats what may be repeated until the database takes it, for as long."""
+        started = time.monotonic()
+        while True:
+            try:
+                return await call()
+            except DatabaseUnavailable:
+                if time.monotonic() - started > PATIENCE_SECONDS:
+                    raise
+                self._tell()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> tuple[DocumentSummary, ...]:
