@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: one real Postgres for the run, a fresh schema for each test."""
 
+import logging
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -10,6 +11,16 @@ import pytest
 from gristmill.database.embedded import EmbeddedPostgres
 from gristmill.database.engine import Database
 from gristmill.database.migrate import migrate
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[None]:
+    """A test that runs a command configures the logs; the next one finds them as they were."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
 
 
 @pytest.fixture(scope="session")
