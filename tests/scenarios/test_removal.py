@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,11 +83,11 @@ async def test_a_file_that_is_being_removed_is_not_taken_up_again(
         storage, sha256 = context.options.storage, str(version["sha256"])
         with pytest.raises(NotYet):
             await find_object(context.database, storage, sha256)
-        with pytest.raises(NotYet):
-            await hold_object(connection, int(str(stored["id"])))
         await connection.execute("UPDATE documents SET status = 'uploaded', stage = 'uploaded'")
         work = await store.claim(context.database, document_id)
         assert work is not None
+        with pytest.raises(NotYet):
+            await hold_object(connection, work, int(str(stored["id"])))
         with pytest.raises(NotYet):
             await keep_object(
                 context.database, storage, work.version, str(stored["key"]), storage.origin
@@ -100,20 +101,26 @@ async def test_a_removal_waits_for_whoever_is_just_taking_the_file_up(
     report = await mill.ingest(tmp_path / "one.txt")
     context = await mill._system.context()
     (stored,) = await rows(mill, "objects")
+    async with context.database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO documents (id, collection_id, source, status, stage)"
+            " SELECT 'doc-other', collection_id, 'two.txt', 'uploaded', 'uploaded' FROM documents"
+        )
+        await connection.execute(
+            "WITH other AS (INSERT INTO versions (document_id, sha256, fingerprint, name, kind,"
+            " mime, size, path, host) SELECT 'doc-other', sha256, fingerprint, 'two.txt', kind,"
+            " mime, size, path, host FROM versions RETURNING id)"
+            " UPDATE documents SET building_id = other.id FROM other WHERE documents.id = 'doc-other'"
+        )
+    other = await store.claim(context.database, "doc-other")
+    assert other is not None
     async with context.database.transaction() as connection:
-        await hold_object(connection, int(str(stored["id"])))
+        await hold_object(connection, other, int(str(stored["id"])))
         deletion = asyncio.create_task(mill.delete(report.documents[0].id))
         await asyncio.sleep(0.1)
         assert not deletion.done()
-        await connection.execute(
-            "INSERT INTO documents (id, collection_id, source, status, stage)"
-            " SELECT 'doc-other', collection_id, 'two.txt', 'stored', 'stored' FROM documents"
-        )
-        await connection.execute(
-            "INSERT INTO versions (document_id, sha256, fingerprint, name, kind, mime, size, path,"
-            " host, object_id) SELECT 'doc-other', sha256, fingerprint, 'two.txt', kind, mime,"
-            " size, path, host, object_id FROM versions"
-        )
+        version = replace(other.version, object_id=int(str(stored["id"])))
+        await store.step(connection, other, DocumentStatus.STORED, "", store.saved(version))
     await deletion
     assert simulator.calls(REMOVED) == 0
     assert [row["removing_since"] for row in await rows(mill, "objects")] == [None]

@@ -1,9 +1,21 @@
 """The SQL of stored objects: a user's file, kept once per content and place."""
 
+from typing import Final
+
 from gristmill.contract import Origin
 from gristmill.database.engine import Connection, Database
 from gristmill.errors import NotYet
-from gristmill.pipeline.document import StorageOptions, Version
+from gristmill.pipeline.document import StorageOptions, Version, Work
+from gristmill.pipeline.store import MINE, lost
+
+# The document is locked first, as everywhere.
+_HOLD: Final = f"""
+WITH {MINE}, held AS (
+    SELECT o.id FROM mine, objects o
+    WHERE o.id = %(object)s AND o.removing_since IS NULL FOR KEY SHARE OF o
+)
+SELECT (SELECT id FROM held) AS held FROM mine
+"""
 
 
 def key_of(sha256: str, kind: str) -> str:
@@ -51,17 +63,18 @@ async def keep_object(
     return int(row["id"])
 
 
-async def hold_object(connection: Connection, object_id: int) -> None:
+async def hold_object(connection: Connection, work: Work, object_id: int) -> None:
     """Keeps an object from being removed until the transaction ends, which is to refer to it.
 
     Raises:
         NotYet: it is being removed, or is gone.
+        LostClaim: somebody else has taken the document over.
     """
-    cursor = await connection.execute(
-        "SELECT id FROM objects WHERE id = %s AND removing_since IS NULL FOR KEY SHARE",
-        (object_id,),
-    )
-    if await cursor.fetchone() is None:
+    arguments = {"id": work.document_id, "claim": work.claim, "object": object_id}
+    row = await (await connection.execute(_HOLD.encode(), arguments)).fetchone()
+    if row is None:
+        raise lost(work)
+    if row["held"] is None:
         raise _being_removed()
 
 

@@ -20,11 +20,13 @@ from gristmill.pipeline.store import ENDED_NAMES, MINE, QUEUE, Change, lost
 LOCAL: Final = "local"
 
 # One that is there already is locked, so that it is not removed before somebody refers to it.
-_FIND_OR_ADD: Final = """
+_FIND_OR_ADD: Final = f"""
+WITH {MINE}
 INSERT INTO parses (fingerprint, sha256, endpoint, origin, tier, tier_version, max_pages,
                     tag, driver)
-VALUES (%(fingerprint)s, %(sha256)s, %(endpoint)s, %(origin)s, %(tier)s, %(tier_version)s,
-        %(max_pages)s, %(tag)s, %(driver)s)
+SELECT %(fingerprint)s, %(sha256)s, %(endpoint)s, %(origin)s, %(tier)s, %(tier_version)s,
+       %(max_pages)s, %(tag)s, mine.id
+FROM mine
 ON CONFLICT (fingerprint) DO UPDATE SET fingerprint = excluded.fingerprint
 RETURNING *
 """
@@ -113,6 +115,9 @@ async def find_or_add(
     """The parse of this fingerprint, made if nobody asked for it before.
 
     In a transaction that goes on to refer to it.
+
+    Raises:
+        LostClaim: somebody else has taken the document over.
     """
     arguments = {
         "fingerprint": fingerprint,
@@ -123,11 +128,12 @@ async def find_or_add(
         "tier_version": options.tier_version,
         "max_pages": options.max_pages,
         "tag": uuid4().hex,
-        "driver": work.document_id,
+        "id": work.document_id,
+        "claim": work.claim,
     }
-    row = await (await connection.execute(_FIND_OR_ADD, arguments)).fetchone()
+    row = await (await connection.execute(_FIND_OR_ADD.encode(), arguments)).fetchone()
     if row is None:
-        raise AssertionError("an upsert gave no row")
+        raise lost(work)
     return _parse(row)
 
 

@@ -22,7 +22,7 @@ from gristmill.pipeline.inspection import Inspection, inspect, read_text
 from gristmill.pipeline.objects import find_object, hold_object, keep_object, key_of
 from gristmill.pipeline.parses import LOCAL, Parse, kept
 from gristmill.pipeline.parsing import collect, submit_parse
-from gristmill.pipeline.store import Change, fence, saved, step
+from gristmill.pipeline.store import Change, saved, step
 from gristmill.services.openai import Embed
 from gristmill.services.supabase import EnsureBucket, UploadObject
 
@@ -44,8 +44,7 @@ async def keep_file(context: Context, work: Work) -> Work:
     )
     work = replace(work, version=version)
     async with context.database.transaction() as connection:
-        await fence(connection, work)
-        await hold_object(connection, stored)
+        await hold_object(connection, work, stored)
         note = found.note or found.kind
         return await step(connection, work, Status.STORED, note, saved(work.version))
 
@@ -78,7 +77,6 @@ async def choose_parser(context: Context, work: Work) -> Work:
 async def _with_parse(
     connection: Connection, work: Work, options: ParseOptions
 ) -> tuple[Work, Parse]:
-    await fence(connection, work)
     fingerprint = options.fingerprint(work.version.sha256)
     parse = await parses.find_or_add(connection, work, fingerprint, options)
     return replace(work, version=replace(work.version, parse_id=parse.id)), parse

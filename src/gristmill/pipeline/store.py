@@ -48,7 +48,8 @@ WITH moved AS (
 SELECT id FROM moved
 """
 
-# For statements that write under a claim without a step.
+# For statements under a claim without a step. It also locks the document until the transaction
+# ends: rows are locked in the order documents, objects, parses.
 MINE: Final = """
 mine AS (SELECT id FROM documents WHERE id = %(id)s AND claim = %(claim)s FOR UPDATE)
 """
@@ -161,17 +162,6 @@ def saved(version: Version) -> Change:
     """What was learned about the version that is being built."""
     arguments = {name: getattr(version, name) for name in _LEARNED}
     return Change("version_saved", _SAVE_VERSION, arguments)
-
-
-async def fence(connection: Connection, work: Work) -> None:
-    """Holds the document until the transaction ends, if the claim is still the newest.
-
-    First in every transaction: rows are locked in the order documents, objects, parses.
-
-    Raises:
-        LostClaim: somebody else has taken the document over.
-    """
-    await _fenced(connection, f"WITH {MINE} SELECT id FROM mine", work, {})
 
 
 async def _fenced(
