@@ -6,6 +6,7 @@ database and bare calls to the same vendors.
 """
 
 import asyncio
+import gc
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -256,4 +257,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main())  # as the command line does
+    gc.set_threshold(100_000, 20, 100)  # both as the command line does
+    uvloop.run(main())
