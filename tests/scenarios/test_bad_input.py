@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -19,8 +18,9 @@ import pytest
 from pdfs import pdf
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from simulator import SimulatorControl
+from users import as_user
 
-from gristmill import DocumentStatus, Gristmill, GristmillError
+from gristmill import DocumentStatus, Gristmill
 from gristmill.library import walk
 from gristmill.settings import Settings, load_settings
 from gristmill.system import System
@@ -277,29 +277,6 @@ def shared(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def as_somebody(action: Callable[[], str]) -> str:
-    """What the action answers when another user takes it, or the error's sentence and advice."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.setgroups([])
-        os.setresgid(SOMEBODY, SOMEBODY, SOMEBODY)
-        os.setresuid(SOMEBODY, SOMEBODY, SOMEBODY)
-        try:
-            answer = action()
-        except GristmillError as error:
-            answer = f"{error.kind}: {error} {error.advice}"
-        except BaseException:  # noqa: BLE001 — the parent shows it
-            answer = traceback.format_exc()
-        os.write(writing, answer.encode())
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as file:
-        answer = file.read()
-    os.waitpid(child, 0)
-    return answer
-
-
 def look_at_all(settings: Settings, *paths: Path) -> str:
     """A line for each file below the paths: refused and why, or taken."""
 
@@ -323,7 +300,7 @@ def test_files_and_folders_that_this_user_may_not_read_are_named_and_the_others_
     (corpus / "private.txt").write_text("Not for everybody.")
     (corpus / "private.txt").chmod(0o600)
     below = corpus / "closed" / "herons.txt"
-    assert as_somebody(lambda: look_at_all(settings, corpus, below)).splitlines() == [
+    assert as_user(SOMEBODY, lambda: look_at_all(settings, corpus, below)).splitlines() == [
         "private.txt may not be read by this user.",
         "herons.txt taken",
         "The folder closed may not be listed by this user.",
@@ -335,7 +312,7 @@ def test_files_and_folders_that_this_user_may_not_read_are_named_and_the_others_
 @pytest.mark.usefixtures("shared")
 def test_a_home_that_cannot_be_written_is_told_in_a_sentence(settings: Settings) -> None:
     settings.home.mkdir(mode=0o755)
-    said = as_somebody(lambda: System(settings).host)
+    said = as_user(SOMEBODY, lambda: System(settings).host)
     assert said.startswith(f"Misconfigured: This user may not write to {settings.home}")
     assert "Set GRISTMILL_HOME" in said
     assert list(settings.home.iterdir()) == []
@@ -356,7 +333,7 @@ def test_a_second_user_is_kept_out_of_a_home_and_its_owner_goes_on(
         async with Gristmill(load_settings(variables, shared)):
             return "let in"
 
-    said = as_somebody(lambda: asyncio.run(enter()))
+    said = as_user(SOMEBODY, lambda: asyncio.run(enter()))
     assert said.startswith("DatabaseUnavailable")
     assert "belongs to another user" in said
     assert "good.txt" in gristmill(variables, "search", "otters").stdout
