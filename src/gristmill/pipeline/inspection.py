@@ -128,7 +128,7 @@ def hash_file(path: Path, *, max_bytes: int) -> tuple[str, int]:
                 f"{_name(path)} has {size:,} bytes, more than the {max_bytes:,} that are taken.",
                 advice="Split it, or raise the limit for files.",
             )
-        digest, count, block = sha256(), 0, bytearray(_BLOCK_BYTES)
+        digest, count, block = sha256(), 0, bytearray(min(_BLOCK_BYTES, size + 1))
         while count <= size and (length := file.readinto(block)):
             digest.update(memoryview(block)[:length])
             count += length

@@ -67,6 +67,12 @@ SELECT kept.id, page.* FROM kept,
     unnest(%(numbers)s::int[], %(texts)s::text[], %(errors)s::text[]) AS page
 """
 
+_WOKEN: Final = """
+SELECT wake(d.id, %(queue)s)
+FROM kept JOIN versions v ON v.parse_id = kept.id JOIN documents d ON d.building_id = v.id, moved
+WHERE d.stage = 'parsing' AND d.status <> ALL (%(ended)s) AND d.id <> moved.id
+"""
+
 _LOAD: Final = """
 SELECT p.endpoint, p.max_pages, pages.number, pages.markdown, pages.error
 FROM parses p LEFT JOIN pages ON pages.parse_id = p.id WHERE p.id = %s ORDER BY pages.number
@@ -205,16 +211,17 @@ def submitted_as(parse: Parse, job_id: str) -> Change:
 
 def kept(
     parse: Parse, pages: Sequence[tuple[int, str, str | None]], credit: Decimal | None = None
-) -> tuple[Change, Change]:
+) -> tuple[Change, Change, Change]:
     """The result is ours, (number, markdown, error) a page; this is what must never be lost.
 
-    `credit` is its bill, where that is settled already.
+    `credit` is its bill, where that is settled already. Whoever else waits for it is woken.
     """
     numbers, texts, errors = zip(*pages, strict=True) if pages else ((), (), ())
     arguments = {"numbers": list(numbers), "texts": list(texts), "errors": list(errors)}
     return (
         Change("kept", _KEPT, {"parse": parse.id, "credits": credit}),
         Change("pages_added", _PAGES, arguments),
+        Change("woken", _WOKEN, {"queue": QUEUE, "ended": ENDED_NAMES}, is_query=True),
     )
 
 

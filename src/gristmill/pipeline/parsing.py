@@ -174,9 +174,7 @@ async def _keep(
     rows = [(page.number, clean(page.markdown), page.error) for page in result.pages]
     kept = parses.kept(parse, rows, credit)
     async with context.database.connection() as connection:
-        work = await step(connection, work, Status.PARSED, f"{len(rows)} pages", *kept)
-        await parses.wake_waiting(connection, [parse.id])
-    return work
+        return await step(connection, work, Status.PARSED, f"{len(rows)} pages", *kept)
 
 
 def _failure(reason: str) -> DocumentFailed:

@@ -45,7 +45,7 @@ WITH moved AS (
     INSERT INTO events (document_id, status, detail)
     SELECT id, %(status)s, %(detail)s FROM moved
 ){changes}
-SELECT id FROM moved
+SELECT id{counts} FROM moved
 """
 
 # For statements under a claim without a step. It also locks the document until the transaction
@@ -127,12 +127,14 @@ class Change:
     """What a step changes besides the document: one statement, a part of the step's own.
 
     It takes the document from `moved` (id, collection_id, version_id), which has no row when the
-    claim is lost, and what earlier changes return from their names.
+    claim is lost, and what earlier changes return from their names. A query is made for the
+    effects of the functions that it calls; it sees the rows as they were before the step.
     """
 
     name: str
     statement: str
     arguments: Mapping[str, object] = field(default_factory=dict)
+    is_query: bool = False
 
 
 async def step(
@@ -148,14 +150,19 @@ async def step(
     arguments = {"status": to, "detail": detail, "publishes": to in PUBLISHED}
     for change in changes:
         arguments |= change.arguments
-    statement = _with_changes(tuple((change.name, change.statement) for change in changes))
+    texts = tuple((change.name, change.statement, change.is_query) for change in changes)
+    statement = _with_changes(texts)
     await _fenced(connection, statement, work, arguments)
     return replace(work, stage=to, attempts=0)
 
 
 @cache
-def _with_changes(changes: tuple[tuple[str, str], ...]) -> str:
-    return _STEP.format(changes="".join(f", {name} AS ({text})" for name, text in changes))
+def _with_changes(changes: tuple[tuple[str, str, bool], ...]) -> str:
+    return _STEP.format(
+        changes="".join(f", {name} AS ({text})" for name, text, _ in changes),
+        # Postgres runs a query only if somebody asks for its rows.
+        counts="".join(f", (SELECT count(*) FROM {name})" for name, _, query in changes if query),
+    )
 
 
 def saved(version: Version) -> Change:

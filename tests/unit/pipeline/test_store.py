@@ -258,3 +258,21 @@ async def test_a_dead_workers_look_is_put_back_unless_another_is_queued_by_then(
 async def looks(connection: Connection) -> list[str]:
     cursor = await connection.execute("SELECT status::text FROM procrastinate_jobs")
     return [row["status"] for row in await cursor.fetchall()]
+
+
+async def test_a_result_wakes_the_others_that_wait_for_it_and_not_its_bringer(
+    database: Database, work: Work
+) -> None:
+    collection = await collection_id(database, "default", Origin.SIMULATED)
+    source = Source("b.pdf", Path("/nowhere/b.pdf"), "b.pdf", SHA, 10)
+    ((other_id, _),) = await register(database, OPTIONS, collection, "here", [source])
+    async with database.connection() as connection:
+        other = await claimed(database, other_id)
+        version = replace(other.version, parse_id=work.version.parse_id)
+        saved = store.saved(version)
+        await store.step(connection, other, DocumentStatus.PARSING, "", saved)
+        work = await store.step(connection, work, DocumentStatus.PARSING)
+        await connection.execute("DELETE FROM procrastinate_jobs")
+        await keep_pages(connection, work)
+        cursor = await connection.execute("SELECT queueing_lock FROM procrastinate_jobs")
+        assert [row["queueing_lock"] for row in await cursor.fetchall()] == [other_id]
