@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import Message, Receive, Scope, Send
 
 from gristmill_simulators.calls import Call
@@ -31,12 +32,33 @@ class Refusal(Exception):
 
 
 class Vendor(Protocol):
-    """What an operation asks of the vendor it belongs to."""
+    """One vendor as the server and its operations see it."""
 
     name: str
 
+    def routes(self) -> list[BaseRoute]:
+        """What it answers, relative to where it is mounted."""
+
     def failure(self, status: int, code: str | None) -> Response:
         """The vendor's error body for a status, and for one of its codes where it has any."""
+
+    def billed(self) -> dict[str, Any]:
+        """Totals in the vendor's own units."""
+
+    def busy(self) -> bool:
+        """Is something under way that no client waits for at this moment?"""
+
+    async def start(self) -> None:
+        """Go on with what the last process left unfinished."""
+
+    async def close(self) -> None:
+        """End what runs in the background."""
+
+    def reset(self, connection: sqlite3.Connection) -> None:
+        """Empty its tables, inside the one transaction of a reset."""
+
+    def forget(self) -> None:
+        """Drop what is in memory and on disk, after `reset`."""
 
 
 def call_of(request: Request) -> Call:

@@ -8,6 +8,9 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from gristmill_simulators.database import Database
+from gristmill_simulators.llamacloud.switches import Switches as LlamaCloudSwitches
+from gristmill_simulators.openai.switches import Switches as OpenAISwitches
+from gristmill_simulators.supabase_storage.switches import Switches as SupabaseSwitches
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value BLOB NOT NULL);"
 
@@ -63,6 +66,9 @@ class Settings(BaseModel):
     parse_timeout_seconds: float = Field(default=120, gt=0)
     quotas: Quotas = Quotas()
     latency: Latency = Latency()
+    openai: OpenAISwitches = OpenAISwitches()
+    llamacloud: LlamaCloudSwitches = LlamaCloudSwitches()
+    supabase: SupabaseSwitches = SupabaseSwitches()
 
 
 class SettingsStore:
@@ -78,8 +84,8 @@ class SettingsStore:
         merged = self.current.model_dump()
         for name, value in changes.items():
             # a transition is replaced whole: a kind without its value would keep the old one
-            nested = name in {"latency", "quotas"} and isinstance(value, Mapping)
-            merged[name] = {**merged[name], **value} if nested else value
+            nested = name != "transition" and isinstance(value, Mapping)
+            merged[name] = {**merged.get(name, {}), **value} if nested else value
         return await self._keep(Settings.model_validate(merged))
 
     async def reset(self) -> Settings:

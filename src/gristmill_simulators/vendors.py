@@ -1,7 +1,6 @@
 """The three vendors together: built, billed, reset and closed as one."""
 
 import asyncio
-import shutil
 import sqlite3
 from typing import Any
 
@@ -11,11 +10,18 @@ from gristmill_simulators.llamacloud import state as llamacloud_state
 from gristmill_simulators.llamacloud.routes import LlamaCloud
 from gristmill_simulators.openai import state as openai_state
 from gristmill_simulators.openai.routes import OpenAI
+from gristmill_simulators.operation import Vendor
 from gristmill_simulators.simulator import Simulator
 from gristmill_simulators.supabase_storage import state as supabase_state
 from gristmill_simulators.supabase_storage.routes import SupabaseStorage
 
 SCHEMA = llamacloud_state.SCHEMA + openai_state.SCHEMA + supabase_state.SCHEMA
+
+_PATHS = {
+    "openai": ("/openai/v1",),
+    "llamacloud": ("/llamacloud",),
+    "supabase": ("/supabase/storage/v1", "/supabase"),
+}
 
 
 class Vendors:
@@ -23,35 +29,30 @@ class Vendors:
 
     def __init__(self, simulator: Simulator, workers: int) -> None:
         self._simulator = simulator
-        self._openai = OpenAI(simulator)
-        self._llamacloud = LlamaCloud(simulator, workers)
-        self._supabase = SupabaseStorage(simulator)
+        self._all: tuple[Vendor, ...] = (
+            OpenAI(simulator),
+            LlamaCloud(simulator, workers),
+            SupabaseStorage(simulator),
+        )
 
     def routes(self) -> list[BaseRoute]:
-        storage = self._supabase.routes()
-        return [
-            Mount("/openai/v1", routes=self._openai.routes()),
-            Mount("/llamacloud", routes=self._llamacloud.routes()),
-            Mount("/supabase/storage/v1", routes=storage),
-            Mount("/supabase", routes=storage),
-        ]
+        mounts: list[BaseRoute] = []
+        for vendor in self._all:
+            routes = vendor.routes()
+            mounts += [Mount(path, routes=routes) for path in _PATHS[vendor.name]]
+        return mounts
 
     async def start(self) -> None:
-        """Go on with what the last process left unfinished."""
-        await self._llamacloud.runner.resume()
+        for vendor in self._all:
+            await vendor.start()
 
     def busy(self) -> bool:
-        """Is a document being parsed, or waiting for it?"""
-        return self._llamacloud.runner.busy > 0
+        """Is something under way that no client waits for at this moment?"""
+        return any(vendor.busy() for vendor in self._all)
 
     def billed(self) -> dict[str, Any]:
         """Totals in each vendor's own unit: tokens by model, credits, bytes."""
-        database = self._simulator.database
-        return {
-            "openai": openai_state.billed(database),
-            "llamacloud": llamacloud_state.billed(database),
-            "supabase": supabase_state.billed(database),
-        }
+        return {vendor.name: vendor.billed() for vendor in self._all}
 
     async def reset(self) -> None:
         """Forget everything, files on disk included."""
@@ -59,26 +60,16 @@ class Vendors:
         await simulator.calls.flush()
         simulator.faults.clear()
         await simulator.settings.reset()
-        await simulator.database.write(_reset_tables)
-        await asyncio.to_thread(self._reset_folders)
-        self._openai.forget()
-        self._llamacloud.forget()
+        await simulator.database.write(self._reset_tables)
+        for vendor in self._all:
+            await asyncio.to_thread(vendor.forget)
 
     async def close(self) -> None:
-        await self._llamacloud.runner.close()
-        self._openai.close()
+        for vendor in self._all:
+            await vendor.close()
 
-    def _reset_folders(self) -> None:
-        folders = (self._llamacloud.folders, self._supabase.folders)
-        for name in ("llamacloud", "supabase"):
-            shutil.rmtree(self._simulator.folder / name, ignore_errors=True)
-        for each in folders:
-            each.create()
-
-
-def _reset_tables(connection: sqlite3.Connection) -> None:
-    llamacloud_state.reset(connection)
-    openai_state.reset(connection)
-    supabase_state.reset(connection)
-    for table in ("calls", "call_counts", "kept"):
-        connection.execute(f"DELETE FROM {table}")
+    def _reset_tables(self, connection: sqlite3.Connection) -> None:
+        for vendor in self._all:
+            vendor.reset(connection)
+        for table in ("calls", "call_counts", "kept"):
+            connection.execute(f"DELETE FROM {table}")

@@ -1,5 +1,8 @@
 """The routes under `/llamacloud`: authentication and limit first, then files and parse jobs."""
 
+import sqlite3
+from typing import Any
+
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,10 +29,10 @@ class LlamaCloud:
 
     def __init__(self, simulator: Simulator, workers: int) -> None:
         self._simulator = simulator
-        self.folders = state.Folders(simulator.folder)
-        self.runner = Runner(simulator, self.folders, workers)
-        self._files = Files(simulator, self.folders, self.runner)
-        self._parsing = Parsing(simulator, self.folders, self.runner)
+        self._folders = state.Folders(simulator.folder)
+        self._runner = Runner(simulator, self._folders, workers)
+        self._files = Files(simulator, self._folders, self._runner)
+        self._parsing = Parsing(simulator, self._folders, self._runner)
         self._bucket: Bucket | None = None
 
     def routes(self) -> list[BaseRoute]:
@@ -51,8 +54,24 @@ class LlamaCloud:
     def failure(self, status: int, _code: str | None) -> Response:
         return errors.failure(status)
 
+    def billed(self) -> dict[str, Any]:
+        return state.billed(self._simulator.database)
+
+    def busy(self) -> bool:
+        return self._runner.busy > 0
+
+    async def start(self) -> None:
+        await self._runner.resume()
+
+    async def close(self) -> None:
+        await self._runner.close()
+
+    def reset(self, connection: sqlite3.Connection) -> None:
+        state.reset(connection)
+
     def forget(self) -> None:
         self._bucket = None
+        self._folders.empty()
 
     def _route(self, method: str, path: str, name: str, handler: Handler) -> BaseRoute:
         async def admitted(request: Request) -> Response:

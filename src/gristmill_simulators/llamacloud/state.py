@@ -1,6 +1,7 @@
 """Files, parse jobs, results and bills of the simulated project, in SQLite and on disk."""
 
 import secrets
+import shutil
 import sqlite3
 import string
 import uuid
@@ -151,8 +152,14 @@ class Folders:
     """Where the bytes are: uploaded files and the pages made of them."""
 
     def __init__(self, folder: Path) -> None:
-        self.files = folder / "llamacloud" / "files"
-        self.results = folder / "llamacloud" / "results"
+        self._root = folder / "llamacloud"
+        self.files = self._root / "files"
+        self.results = self._root / "results"
+        self.create()
+
+    def empty(self) -> None:
+        """Remove every byte; off the loop."""
+        shutil.rmtree(self._root, ignore_errors=True)
         self.create()
 
     def create(self) -> None:

@@ -1,6 +1,7 @@
 """The routes under `/openai/v1`."""
 
 import asyncio
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable
@@ -59,12 +60,24 @@ class OpenAI:
     def failure(self, status: int, code: str | None) -> Response:
         return self._stamped(errors.failure(status, code).response(), _new_id())
 
+    def billed(self) -> dict[str, Any]:
+        return state.billed(self._simulator.database)
+
+    def busy(self) -> bool:
+        return False
+
+    async def start(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        self._threads.shutdown()
+
+    def reset(self, connection: sqlite3.Connection) -> None:
+        state.reset(connection)
+
     def forget(self) -> None:
         """Start with full buckets, after the stored state was deleted."""
         self._limiter = Limiter(self._simulator.settings.current.quotas)
-
-    def close(self) -> None:
-        self._threads.shutdown()
 
     def _route(self, method: str, path: str, name: str, handler: Handler) -> BaseRoute:
         async def identified(request: Request) -> Response:

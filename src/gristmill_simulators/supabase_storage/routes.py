@@ -1,5 +1,8 @@
 """The routes under `/supabase/storage/v1`, and the same without the gateway's prefix."""
 
+import sqlite3
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -26,11 +29,11 @@ class SupabaseStorage:
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
-        self.folders = state.Folders(simulator.folder)
+        self._folders = state.Folders(simulator.folder)
         self._buckets = Buckets(simulator)
-        self._uploads = Uploads(simulator, self.folders, self._buckets)
-        self._downloads = Downloads(simulator, self.folders)
-        self._objects = Objects(simulator, self.folders, self._buckets, self._downloads)
+        self._uploads = Uploads(simulator, self._folders, self._buckets)
+        self._downloads = Downloads(simulator, self._folders)
+        self._objects = Objects(simulator, self._folders, self._buckets, self._downloads)
         self._signing = Signing(simulator, self._downloads)
 
     def routes(self) -> list[BaseRoute]:
@@ -44,6 +47,24 @@ class SupabaseStorage:
 
     def failure(self, status: int, code: str | None) -> Response:
         return errors.failure(status, code)
+
+    def billed(self) -> dict[str, Any]:
+        return state.billed(self._simulator.database)
+
+    def busy(self) -> bool:
+        return False
+
+    async def start(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    def reset(self, connection: sqlite3.Connection) -> None:
+        state.reset(connection)
+
+    def forget(self) -> None:
+        self._folders.empty()
 
     def _service_routes(self) -> list[BaseRoute]:
         return [

@@ -1,6 +1,7 @@
 """Buckets and object rows in SQLite, object bytes in files named by their version."""
 
 import contextlib
+import shutil
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -134,7 +135,13 @@ class Folders:
     """Where the objects' bytes are; one file per version, never changed once it has its name."""
 
     def __init__(self, folder: Path) -> None:
-        self.objects = folder / "supabase" / "objects"
+        self._root = folder / "supabase"
+        self.objects = self._root / "objects"
+        self.create()
+
+    def empty(self) -> None:
+        """Remove every byte; off the loop."""
+        shutil.rmtree(self._root, ignore_errors=True)
         self.create()
 
     def create(self) -> None:
