@@ -40,8 +40,9 @@ bench: $(VENV)/.developed  ## Measure; prints ratios against a baseline of the s
 chaos: $(VENV)/.developed  ## Random kill -9 and outages, with the calls counted (minutes)
 	$(BIN)/pytest tests/chaos -m slow --timeout 1200
 
-live: $(VENV)/.developed  ## One page through the real vendors, with your keys (billed)
+live: $(VENV)/.developed  ## What the vendors promise, asked of the real ones with your keys (billed)
 	$(BIN)/pytest tests/live -m live -rs
+	$(BIN)/pytest tests/conformance --against real -rs
 
 clean:  ## Remove everything that make has made
 	rm -rf $(VENV) .gristmill .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -13,6 +13,21 @@ from gristmill.database.engine import Database
 from gristmill.database.migrate import migrate
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--against",
+        choices=("simulators", "real"),
+        default="simulators",
+        help="what tests/conformance and tests/scenarios ask; real needs keys and is billed",
+    )
+
+
+@pytest.fixture(scope="session")
+def against_real(request: pytest.FixtureRequest) -> bool:
+    """Whether the vendors themselves are asked, with the keys of the environment."""
+    return bool(request.config.getoption("--against") == "real")
+
+
 @pytest.fixture(autouse=True)
 def logs() -> Iterator[None]:
     """A test that runs a command configures the logs; the next one finds them as they were."""

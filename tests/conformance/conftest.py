@@ -1,19 +1,28 @@
-"""One server for all conformance tests, on a real socket, forgotten between tests; time is moved."""
+"""One server for all conformance tests, on a real socket, forgotten between tests; time is moved.
+
+A behaviour is one test body, run through the SDK's asynchronous and synchronous client. It takes
+`openai`, `llama` or `storage` and so runs against the real vendor as well (`--against real`, keys in
+the environment). One that takes `control`, `clock` or `server` is about what only a simulator can
+be told, and is skipped there.
+"""
 
 import io
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import httpx
 import httpx2
 import pytest
-from llama_cloud import AsyncLlamaCloud
-from openai import AsyncOpenAI
+from accounts import Account
+from flavours import Awaited
+from llama_cloud import AsyncLlamaCloud, LlamaCloud
+from openai import AsyncOpenAI, OpenAI
 from reportlab.pdfgen.canvas import Canvas
-from storage3 import AsyncStorageClient
+from storage3 import AsyncStorageClient, SyncStorageClient
 
-from gristmill_simulators import environment
 from gristmill_simulators.server import SimulatorServer
 
 TLS = ssl.create_default_context()  # 50 ms for every client that makes its own, and never used
@@ -33,32 +42,59 @@ class Clock:
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SimulatorServer, Clock]]:
+def shared(
+    tmp_path_factory: pytest.TempPathFactory, against_real: bool
+) -> Iterator[tuple[SimulatorServer, Clock] | None]:
+    if against_real:
+        yield None
+        return
     clock = Clock()
     with SimulatorServer(tmp_path_factory.mktemp("simulators"), workers=1, clock=clock) as server:
         yield server, clock
 
 
 @pytest.fixture
-def clock(shared: tuple[SimulatorServer, Clock]) -> Clock:
-    return shared[1]
+def simulated(shared: tuple[SimulatorServer, Clock] | None) -> tuple[SimulatorServer, Clock]:
+    if shared is None:
+        pytest.skip("decides what the vendor does: only a simulator lets a test do that")
+    return shared
 
 
 @pytest.fixture
-async def control(shared: tuple[SimulatorServer, Clock]) -> AsyncIterator[httpx.AsyncClient]:
-    """The control plane of a server that has forgotten the tests before."""
-    base_url = f"{shared[0].base_url}/_simulator"
+def clock(simulated: tuple[SimulatorServer, Clock]) -> Clock:
+    """The simulators' clock. A test that asks for it does not run against the real vendors."""
+    return simulated[1]
+
+
+@pytest.fixture
+def server(simulated: tuple[SimulatorServer, Clock], fresh: None) -> SimulatorServer:
+    """The simulators themselves, for a test of what only they can show."""
+    del fresh
+    return simulated[0]
+
+
+@pytest.fixture
+async def fresh(shared: tuple[SimulatorServer, Clock] | None) -> None:
+    """The simulators have forgotten the tests before; the real vendors cannot."""
+    if shared is not None:
+        async with httpx.AsyncClient(trust_env=False, verify=TLS) as client:
+            answer = await client.post(f"{shared[0].base_url}/_simulator/reset")
+            answer.raise_for_status()
+
+
+@pytest.fixture
+async def control(server: SimulatorServer) -> AsyncIterator[httpx.AsyncClient]:
+    """The control plane. A test that asks for it does not run against the real vendors."""
+    base_url = f"{server.base_url}/_simulator"
     async with httpx.AsyncClient(base_url=base_url, trust_env=False, verify=TLS) as client:
-        (await client.post("/reset")).raise_for_status()
         yield client
 
 
 @pytest.fixture
-def server(
-    shared: tuple[SimulatorServer, Clock],
-    control: httpx.AsyncClient,  # noqa: ARG001 — it has made the server forget
-) -> SimulatorServer:
-    return shared[0]
+def account(shared: tuple[SimulatorServer, Clock] | None, fresh: None) -> Account:
+    """Where the three vendors are, with keys: simulated, or from the environment."""
+    del fresh
+    return Account.real() if shared is None else Account.simulated(shared[0].base_url)
 
 
 @pytest.fixture
@@ -68,47 +104,73 @@ async def http(server: SimulatorServer) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+@pytest.fixture(params=["async", "sync"])
+def flavour(request: pytest.FixtureRequest) -> str:
+    """Every behaviour is seen through both clients of an SDK."""
+    return str(request.param)
+
+
 @pytest.fixture
-async def openai(server: SimulatorServer) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(
-        http_client=httpx2.AsyncClient(verify=TLS),
-        api_key=environment.OPENAI_API_KEY,
-        base_url=server.openai_base_url,
-        max_retries=0,  # strict validation is of no use here: it refuses the SDK's own base64
-    ) as client:
+async def openai(account: Account, flavour: str) -> AsyncIterator[AsyncOpenAI]:
+    arguments: dict[str, Any] = {
+        "api_key": account["OPENAI_API_KEY"],
+        "base_url": account["OPENAI_BASE_URL"],
+        "max_retries": 0,  # strict validation is of no use: it refuses the SDK's own base64
+    }
+    if flavour == "sync":
+        with OpenAI(http_client=httpx2.Client(verify=TLS), **arguments) as client:
+            yield cast("AsyncOpenAI", Awaited(client))
+    else:
+        async with AsyncOpenAI(http_client=httpx2.AsyncClient(verify=TLS), **arguments) as client:
+            yield client
+
+
+@pytest.fixture
+async def llama(account: Account, flavour: str) -> AsyncIterator[AsyncLlamaCloud]:
+    arguments: dict[str, Any] = {
+        "api_key": account["LLAMA_CLOUD_API_KEY"],
+        "base_url": account["LLAMA_CLOUD_BASE_URL"],
+        "max_retries": 0,
+        "_strict_response_validation": True,
+    }
+    if flavour == "sync":
+        with LlamaCloud(http_client=httpx.Client(verify=TLS), **arguments) as client:
+            yield cast("AsyncLlamaCloud", Awaited(client))
+    else:
+        async with AsyncLlamaCloud(
+            http_client=httpx.AsyncClient(verify=TLS), **arguments
+        ) as client:
+            yield client
+
+
+@pytest.fixture
+async def storage(account: Account, flavour: str) -> AsyncIterator[AsyncStorageClient]:
+    """The storage as `service_role` sees it."""
+    key = account["SUPABASE_SERVICE_ROLE_KEY"]
+    async with storage_client(account, key, flavour) as client:
         yield client
 
 
 @pytest.fixture
-async def llama(server: SimulatorServer) -> AsyncIterator[AsyncLlamaCloud]:
-    async with AsyncLlamaCloud(
-        http_client=httpx.AsyncClient(verify=TLS),
-        api_key=environment.LLAMA_CLOUD_API_KEY,
-        base_url=server.llama_cloud_base_url,
-        max_retries=0,
-        _strict_response_validation=True,
-    ) as client:
+async def anonymous(account: Account, flavour: str) -> AsyncIterator[AsyncStorageClient]:
+    """The storage as `anon` sees it."""
+    async with storage_client(account, account["SUPABASE_ANON_KEY"], flavour) as client:
         yield client
 
 
-@pytest.fixture
-async def storage(server: SimulatorServer) -> AsyncIterator[AsyncStorageClient]:
-    async with storage_client(server, environment.SUPABASE_SERVICE_ROLE_KEY) as client:
-        yield client
-
-
-@pytest.fixture
-async def anonymous(server: SimulatorServer) -> AsyncIterator[AsyncStorageClient]:
-    async with storage_client(server, environment.SUPABASE_ANON_KEY) as client:
-        yield client
-
-
-def storage_client(server: SimulatorServer, key: str) -> AsyncStorageClient:
+@asynccontextmanager
+async def storage_client(
+    account: Account, key: str, flavour: str = "async"
+) -> AsyncIterator[AsyncStorageClient]:
+    url = f"{account['SUPABASE_URL']}/storage/v1/"
     headers = {"apiKey": key, "Authorization": f"Bearer {key}"}
-    http_client = httpx.AsyncClient(trust_env=False, verify=TLS)
-    return AsyncStorageClient(
-        f"{server.supabase_url}/storage/v1/", headers, http_client=http_client
-    )
+    if flavour == "sync":
+        with httpx.Client(trust_env=False, verify=TLS, timeout=30) as plain:
+            twin = SyncStorageClient(url, headers, http_client=plain)
+            yield cast("AsyncStorageClient", Awaited(twin))
+    else:
+        async with httpx.AsyncClient(trust_env=False, verify=TLS, timeout=30) as client:
+            yield AsyncStorageClient(url, headers, http_client=client)
 
 
 @pytest.fixture

@@ -13,6 +13,12 @@ MODEL = "text-embedding-3-small"
 EMBED = "openai.embeddings.create"
 
 
+@pytest.fixture
+def flavour() -> str:
+    """One client is enough: what is seen here is the socket."""
+    return "async"
+
+
 async def embed(openai: AsyncOpenAI) -> None:
     await openai.embeddings.create(model=MODEL, input="a")
 

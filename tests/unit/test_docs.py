@@ -1,0 +1,14 @@
+"""Pages that are made from the code say what the code says."""
+
+from pathlib import Path
+
+import behaviours
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+
+
+def test_the_table_of_behaviours_is_what_the_tests_are():
+    page = (DOCS / "conformance.md").read_text("utf-8")
+    assert page == behaviours.as_markdown(), (
+        "python tests/support/behaviours.py > docs/conformance.md"
+    )
