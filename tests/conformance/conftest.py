@@ -9,6 +9,7 @@ be told, and is skipped there.
 import io
 import ssl
 import time
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -149,6 +150,26 @@ async def storage(account: Account, flavour: str) -> AsyncIterator[AsyncStorageC
     key = account["SUPABASE_SERVICE_ROLE_KEY"]
     async with storage_client(account, key, flavour) as client:
         yield client
+
+
+@pytest.fixture
+async def docs(storage: AsyncStorageClient, against_real: bool) -> AsyncIterator[Any]:
+    """A private bucket of the test's own, empty; `docs.id` is its name."""
+    name = f"docs-{uuid.uuid4().hex}"
+    await storage.create_bucket(name)
+    bucket = storage.from_(name)
+    yield bucket
+    if against_real:
+        await drop(storage, name)
+
+
+async def drop(storage: AsyncStorageClient, name: str) -> None:
+    """Delete a bucket with what is in it; simulators are reset anyhow."""
+    bucket = storage.from_(name)
+    page = await bucket.list_v2()
+    if page.objects:
+        await bucket.remove([entry.name for entry in page.objects])
+    await storage.delete_bucket(name)
 
 
 @pytest.fixture
