@@ -19,6 +19,7 @@ GristmillError
 │   └── DocumentFailed        a stage ended for good
 ├── DatabaseUnavailable       the database cannot be started, reached or used
 ├── CollectionError           the collection cannot be used like that
+├── InvalidArgument           what was asked for makes no sense; it is a ValueError as well
 └── LostClaim                 another worker has taken the document over
 """
 
@@ -148,6 +149,10 @@ class DatabaseUnavailable(GristmillError):
 
 class CollectionError(GristmillError):
     """The collection cannot be used like that."""
+
+
+class InvalidArgument(GristmillError, ValueError):
+    """What was asked for makes no sense: an unknown status, a question without a word."""
 
 
 class LostClaim(GristmillError):

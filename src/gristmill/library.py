@@ -21,7 +21,7 @@ from typing import Final, Self, TypeVar
 
 from gristmill.contract import ServiceHealth
 from gristmill.costs.report import CostReport, Grouping, report
-from gristmill.errors import DatabaseUnavailable, GristmillError
+from gristmill.errors import DatabaseUnavailable, GristmillError, InvalidArgument
 from gristmill.pipeline import catalogue, intake
 from gristmill.pipeline.document import (
     PUBLISHED,
@@ -157,7 +157,7 @@ class Gristmill:
 
         Raises:
             CollectionError: there is no such collection.
-            ValueError: the question holds no word.
+            InvalidArgument: the question holds no word.
         """
         search = await self._system.search()
         return await search.ask(question, collection=collection, limit=limit)
@@ -205,7 +205,7 @@ class Gristmill:
         """What was spent, grouped by service, day, collection or document.
 
         Raises:
-            ValueError: costs cannot be grouped like that.
+            InvalidArgument: costs cannot be grouped like that.
         """
         return await report(self._system.database, by)
 
@@ -352,9 +352,14 @@ def walk(sources: Iterable[str | Path]) -> Iterator[tuple[Path, bool]]:
     """The files that are meant, as absolute paths, each once, and whether each was named.
 
     A folder stands for all files below it, but for hidden ones.
+
+    Raises:
+        InvalidArgument: an empty name, which paths would take for the present folder.
     """
     seen = set()
     for source in sources:
+        if source == "":
+            raise InvalidArgument('"" names no file; the present folder is called "."')
         path = _expanded(Path(source)).absolute()
         for file in _below(path) if os.path.isdir(path) else [path]:  # noqa: PTH112 — never raises
             if file not in seen:

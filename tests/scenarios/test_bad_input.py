@@ -21,6 +21,7 @@ from simulator import SimulatorControl
 from users import as_user
 
 from gristmill import DocumentStatus, Gristmill
+from gristmill.errors import InvalidArgument
 from gristmill.library import walk
 from gristmill.settings import Settings, load_settings
 from gristmill.system import System
@@ -257,6 +258,14 @@ async def test_a_question_with_lone_surrogates_is_answered(mill: Gristmill, tmp_
     await mill.ingest(tmp_path / "good.txt")
     answer = await mill.search("otters \ud800 float \udcff")
     assert answer.hits[0].name == "good.txt"
+
+
+async def test_an_empty_name_is_refused_and_does_not_stand_for_the_present_folder(
+    mill: Gristmill,
+) -> None:
+    with pytest.raises(InvalidArgument, match='called "."'):
+        await mill.ingest("")
+    assert await mill.documents() == []
 
 
 @pytest.mark.parametrize("name", ["\udcff", "nul\0", "  "])

@@ -142,6 +142,15 @@ def test_a_secret_can_be_the_stripped_text_of_a_file(tmp_path):
     assert row(settings, "OPENAI_API_KEY") == shown
 
 
+def test_a_secrets_file_may_be_named_from_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    (tmp_path / "me").mkdir()
+    (tmp_path / "me" / "key").write_text("sk-fake-from-home")
+    settings = load(tmp_path, OPENAI_API_KEY_FILE="~/key")
+    assert settings.openai_api_key is not None
+    assert settings.openai_api_key.get_secret_value() == "sk-fake-from-home"
+
+
 def test_a_variable_of_the_environment_hides_the_files_secret_file(tmp_path):
     (tmp_path / ".env.development").write_text("OPENAI_API_KEY_FILE=missing\n")
     assert row(load(tmp_path, OPENAI_API_KEY="sk-fake"), "OPENAI_API_KEY")[1] is Source.ENVIRONMENT

@@ -46,12 +46,8 @@ def common(
 @app.command(epilog="Example:  gristmill ingest paper.pdf notes.md docs/ --collection research")
 def ingest(
     sources: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="SOURCE",
-            help="Files, and folders with all that is below them.",
-            readable=False,  # one that is not is refused, the others go through
-        ),
+        list[str],  # a Path would make the present folder of an empty name
+        typer.Argument(metavar="SOURCE", help="Files, and folders with all that is below them."),
     ],
     collection: Collection = None,
     json: Json = False,

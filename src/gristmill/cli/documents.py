@@ -16,6 +16,7 @@ from gristmill.cli.present import (
     tell_table,
 )
 from gristmill.costs.report import dollars
+from gristmill.errors import InvalidArgument
 from gristmill.library import Gristmill
 from gristmill.pipeline.document import DocumentDetail, DocumentStatus, DocumentSummary
 
@@ -48,7 +49,7 @@ def _status(name: str) -> DocumentStatus:
         return DocumentStatus(name.replace(" ", "_").replace("-", "_"))
     except ValueError:
         known = ", ".join(DocumentStatus)
-        raise ValueError(f"There is no status {name!r}; there are: {known}.") from None
+        raise InvalidArgument(f"There is no status {name!r}; there are: {known}.") from None
 
 
 def _tell_list(found: list[DocumentSummary]) -> None:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -55,7 +54,7 @@ ROAD = {
 Work = Callable[[Gristmill, Callable[[Progress], None]], Coroutine[Any, Any, IngestReport]]
 
 
-async def ingest(sources: list[Path], collection: str | None, *, as_json: bool) -> int:
+async def ingest(sources: list[str], collection: str | None, *, as_json: bool) -> int:
     """Takes documents in; 0 only if all are ready."""
 
     async def work(mill: Gristmill, tell: Callable[[Progress], None]) -> IngestReport:

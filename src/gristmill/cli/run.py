@@ -26,17 +26,17 @@ def run(command: Coroutine[Any, Any, int], *, as_json: bool) -> None:
     import uvloop
 
     from gristmill.cli.present import tell_error, tell_invalid
-    from gristmill.errors import GristmillError
+    from gristmill.errors import GristmillError, InvalidArgument
 
     try:
         _configure_logs()
         code = uvloop.run(command)
+    except InvalidArgument as error:
+        tell_invalid(str(error), as_json=as_json)
+        code = 2
     except GristmillError as error:
         tell_error(error, as_json=as_json)
         code = 1
-    except ValueError as error:
-        tell_invalid(str(error), as_json=as_json)
-        code = 2
     except KeyboardInterrupt:
         typer.echo("\nStopped. Nothing is lost: gristmill resume goes on.", err=True)
         code = INTERRUPTED

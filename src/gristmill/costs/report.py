@@ -5,6 +5,7 @@ from typing import Final, Literal, get_args
 
 from gristmill.contract import Origin
 from gristmill.database.engine import Database
+from gristmill.errors import InvalidArgument
 
 Grouping = Literal["service", "day", "document", "collection"]
 
@@ -63,7 +64,9 @@ async def report(database: Database, by: Grouping = "service") -> CostReport:
         DatabaseUnavailable: the database cannot be reached.
     """
     if by not in _KEYS:
-        raise ValueError(f"Costs are grouped by {', '.join(get_args(Grouping))}; not by {by!r}.")
+        raise InvalidArgument(
+            f"Costs are grouped by {', '.join(get_args(Grouping))}; not by {by!r}."
+        )
     async with database.connection() as connection:
         cursor = await connection.execute(_REPORT.format(key=_KEYS[by]).encode())
         rows = await cursor.fetchall()

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from gristmill.contract import Origin
 from gristmill.database.engine import Database, Row
-from gristmill.errors import CollectionError
+from gristmill.errors import CollectionError, InvalidArgument
 from gristmill.pipeline.document import PUBLISHED, DocumentStatus, PipelineOptions
 from gristmill.pipeline.store import ENDED_NAMES, QUEUE, host_queue
 
@@ -85,10 +85,12 @@ async def collection_id(database: Database, name: str, origin: Origin) -> int:
 
     Raises:
         CollectionError: it exists and holds vectors of another origin.
-        ValueError: nothing can be called so.
+        InvalidArgument: nothing can be called so.
     """
     if not name.isprintable() or not name.strip():
-        raise ValueError(f"{name!a} cannot be the name of a collection: use characters that show.")
+        raise InvalidArgument(
+            f"{name!a} cannot be the name of a collection: use characters that show."
+        )
     async with database.connection() as connection:
         await connection.execute(
             "INSERT INTO collections (name, origin) VALUES (%s, %s) ON CONFLICT DO NOTHING",

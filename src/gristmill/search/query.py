@@ -8,7 +8,7 @@ from pgvector import HalfVector
 
 from gristmill.contract import Origin, ServiceInterface
 from gristmill.database.engine import Connection, Database, Row
-from gristmill.errors import CollectionError, DatabaseUnavailable, GristmillError
+from gristmill.errors import CollectionError, DatabaseUnavailable, GristmillError, InvalidArgument
 from gristmill.pipeline.document import EmbeddingOptions
 from gristmill.pipeline.tokens import clean, count
 from gristmill.search.index import EXACT_BELOW
@@ -116,7 +116,7 @@ class Search:
         """
         question = clean(question).strip()
         if not any(character.isalnum() for character in question):
-            raise ValueError("A question needs at least one word.")
+            raise InvalidArgument("A question needs at least one word.")
         async with self._database.connection() as connection:
             chosen = await _collection(connection, collection)
             space = await _space(connection, self._options, chosen)

@@ -44,7 +44,7 @@ def read_file(path: Path) -> tuple[Layer, list[Problem]]:
                 variables[name] = value
     except FileNotFoundError:
         pass
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
         problems.append(_unreadable(path.name, _why(error)))
     return Layer(Source.FILE, variables), problems
 
@@ -61,8 +61,14 @@ def _assignments(text: str) -> Iterator[tuple[int, str, str | None]]:
             yield binding.original.line + blank, binding.key or "", value
 
 
-def _why(error: OSError | UnicodeDecodeError) -> str:
-    reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+def _why(error: OSError | RuntimeError | UnicodeDecodeError) -> str:
+    match error:
+        case OSError():
+            reason = error.strerror
+        case UnicodeDecodeError():
+            reason = "it is not UTF-8 text"
+        case _:
+            reason = "there is no home folder that ~ could stand for"
     return f"It cannot be read: {reason}."
 
 
@@ -86,8 +92,8 @@ def _take(setting: Setting, layer: Layer, present: list[str], folder: Path) -> F
     if not (setting.secret and name.endswith("_FILE")):
         return Found(value, name, layer.source)
     try:
-        text = (folder / value).read_text("utf-8-sig").strip()
-    except (OSError, UnicodeDecodeError) as error:
+        text = (folder / Path(value).expanduser()).read_text("utf-8-sig").strip()
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
         return _no_secret(name, _why(error))
     return Found(text, name, layer.source) if text else _no_secret(name, "The file is empty.")
 

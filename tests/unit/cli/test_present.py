@@ -9,6 +9,7 @@ from tests.unit.cli.test_progress import PARSING, READY
 from gristmill.cli import documents as listing
 from gristmill.cli.present import count, money, one_line
 from gristmill.cli.run import run
+from gristmill.errors import InvalidArgument
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ async def _raises(error: Exception) -> int:
 
 def test_a_wrong_argument_is_one_json_document_where_json_is_asked_for(capsys):
     with pytest.raises(SystemExit, match="2"):
-        run(_raises(ValueError("There is no status 'bogus'.")), as_json=True)
+        run(_raises(InvalidArgument("There is no status 'bogus'.")), as_json=True)
     told = json.loads(capsys.readouterr().out)
     assert told["error"]["kind"] == "InvalidArgument"
     assert told["error"]["message"] == "There is no status 'bogus'."
