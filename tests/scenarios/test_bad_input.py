@@ -263,7 +263,7 @@ async def test_a_question_with_lone_surrogates_is_answered(mill: Gristmill, tmp_
 async def test_an_empty_name_is_refused_and_does_not_stand_for_the_present_folder(
     mill: Gristmill,
 ) -> None:
-    with pytest.raises(InvalidArgument, match='called "."'):
+    with pytest.raises(InvalidArgument, match=r'called "\."'):
         await mill.ingest("")
     assert await mill.documents() == []
 
