@@ -20,6 +20,9 @@ def supabase_key(role: str) -> str:
 
 SUPABASE_SERVICE_ROLE_KEY = supabase_key("service_role")
 SUPABASE_ANON_KEY = supabase_key("anon")
+# the opaque keys that replace the two; only a gateway knows what they stand for
+SUPABASE_SECRET_KEY = "sb_secret_simulated-key-that-opens-nothing"  # noqa: S105 — public by intent
+SUPABASE_PUBLISHABLE_KEY = "sb_publishable_simulated-key-that-opens-nothing"
 
 
 def openai_base_url(base_url: str) -> str:
@@ -46,6 +49,8 @@ def environment(base_url: str) -> dict[str, str]:
         "OPENAI_BASE_URL": openai_base_url(base_url),
         "SUPABASE_ANON_KEY": SUPABASE_ANON_KEY,
         "SUPABASE_JWT_SECRET": SUPABASE_JWT_SECRET,
+        "SUPABASE_PUBLISHABLE_KEY": SUPABASE_PUBLISHABLE_KEY,
+        "SUPABASE_SECRET_KEY": SUPABASE_SECRET_KEY,
         "SUPABASE_SERVICE_ROLE_KEY": SUPABASE_SERVICE_ROLE_KEY,
         "SUPABASE_URL": supabase_url(base_url),
     }
