@@ -60,7 +60,7 @@ async def report(database: Database, by: Grouping = "service") -> CostReport:
     """Adds up the whole journal.
 
     Raises:
-        ValueError: costs cannot be grouped like that.
+        InvalidArgument: costs cannot be grouped like that.
         DatabaseUnavailable: the database cannot be reached.
     """
     if by not in _KEYS:
