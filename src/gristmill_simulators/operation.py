@@ -14,6 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from gristmill_simulators.calls import Call
 from gristmill_simulators.faults import Fault
+from gristmill_simulators.misbehaviour import Misbehaviour
 from gristmill_simulators.simulator import Simulator
 
 _log = logging.getLogger(__name__)
@@ -35,6 +36,14 @@ class Vendor(Protocol):
     """One vendor as the server and its operations see it."""
 
     name: str
+
+    @property
+    def misbehaviours(self) -> tuple[Misbehaviour, ...]:
+        """What a fault of the kind `vendor` can ask of it."""
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Numbers that it writes into `Call.units`; latency can grow with them."""
 
     def routes(self) -> list[BaseRoute]:
         """What it answers, relative to where it is mounted."""

@@ -194,7 +194,7 @@ async def test_the_sdks_own_retries_are_seen_in_the_recorded_calls(
         (503, 1),
         (200, 2),
     ]
-    assert calls[2]["units"] == {"prompt_tokens": 1}
+    assert calls[2]["units"] == {"inputs": 1, "prompt_tokens": 1}
 
 
 async def test_the_bill_counts_answered_requests_by_model(

@@ -15,6 +15,7 @@ from gristmill_simulators.llamacloud.errors import LlamaCloudError
 from gristmill_simulators.llamacloud.files import Files
 from gristmill_simulators.llamacloud.parsing import Parsing
 from gristmill_simulators.llamacloud.runner import Runner
+from gristmill_simulators.misbehaviour import Misbehaviour
 from gristmill_simulators.operation import Handler, route
 from gristmill_simulators.settings import keep
 from gristmill_simulators.simulator import Simulator
@@ -26,6 +27,8 @@ class LlamaCloud:
     """One project with one key."""
 
     name = "llamacloud"
+    misbehaviours: tuple[Misbehaviour, ...] = ()
+    units: tuple[str, ...] = ()
 
     def __init__(self, simulator: Simulator, workers: int) -> None:
         self._simulator = simulator

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from gristmill_simulators.environment import OPENAI_API_KEY
-from gristmill_simulators.openai import errors, request, state
+from gristmill_simulators.openai import errors, misbehaviours, request, state
 from gristmill_simulators.openai.limiter import ORGANIZATION, Limiter
 from gristmill_simulators.operation import Handler, call_of, route
 from gristmill_simulators.simulator import Simulator
@@ -41,6 +41,8 @@ class OpenAI:
     """One organisation with one project and one key."""
 
     name = "openai"
+    misbehaviours = misbehaviours.EMBEDDINGS
+    units = ("inputs", "prompt_tokens")
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
@@ -112,7 +114,8 @@ class OpenAI:
             raise
         self._warm = True
         await state.bill(self._simulator.database, embedding.model, embedding.tokens)
-        call_of(incoming).units["prompt_tokens"] = embedding.tokens
+        units = {"inputs": len(embedding.texts), "prompt_tokens": embedding.tokens}
+        call_of(incoming).units.update(units)
         headers |= _about(embedding.model, time.perf_counter() - began)
         return Response(answered, 200, headers, media_type="application/json")
 

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from gristmill_simulators import __version__
+from gristmill_simulators.misbehaviour import Misbehaviour
 from gristmill_simulators.operation import Handler, route
 from gristmill_simulators.simulator import Simulator
 from gristmill_simulators.supabase_storage import errors, state
@@ -26,6 +27,8 @@ class SupabaseStorage:
     """One project's storage."""
 
     name = "supabase"
+    misbehaviours: tuple[Misbehaviour, ...] = ()
+    units = ("egress_bytes",)
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
