@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from gristmill.contract import ServiceHealth
 from gristmill.costs.report import CostReport, Grouping, report
@@ -35,6 +35,9 @@ from gristmill.pipeline.inspection import hash_file
 from gristmill.search.query import Answer
 from gristmill.settings import Settings, load_settings
 from gristmill.system import System
+
+if TYPE_CHECKING:
+    from gristmill.router import ServiceRouter
 
 T = TypeVar("T")
 
@@ -208,6 +211,28 @@ class Gristmill:
             InvalidArgument: costs cannot be grouped like that.
         """
         return await report(self._system.database, by)
+
+    async def link(self, document_id: str, *, expires_in: int = 3600) -> str:
+        """An address where anybody can download the file as it was taken in; it is a secret.
+
+        It opens for `expires_in` seconds.
+
+        Raises:
+            NotFound: there is no such document, or more than one, or its file is not stored yet.
+            Misconfigured: the file is in a storage that the present mode does not reach.
+            ServiceError: storage failed.
+        """
+        from gristmill.pipeline.originals import link
+
+        summary = await catalogue.find(self._system.database, document_id)
+        return await link(await self._system.context(), summary.id, expires_in)
+
+    async def services(self) -> "ServiceRouter":
+        """The three services behind one face, for operations that no method here has.
+
+        What is executed passes the same policies, and the journal, as the pipeline's own calls.
+        """
+        return await self._system.router()
 
     async def health(self) -> Mapping[str, ServiceHealth]:
         """How each service does, asked of endpoints that cost nothing."""

@@ -106,6 +106,23 @@ def show(document: DocumentId, json: Json = False) -> None:
     run(show(document, as_json=json), as_json=json)
 
 
+@app.command(epilog="Example:  gristmill link doc-7k2m --seconds 600")
+def link(
+    document: DocumentId,
+    seconds: Annotated[
+        int, typer.Option("--seconds", min=1, max=604_800, help="How long it opens.")
+    ] = 3600,
+    json: Json = False,
+) -> None:
+    """Print an address that downloads the file of a document.
+
+    As it was taken in, for anybody who has the address; it is a secret while it lasts.
+    """
+    from gristmill.cli.documents import link
+
+    run(link(document, seconds, as_json=json), as_json=json)
+
+
 @app.command(epilog="Example:  gristmill resume --failed")
 def resume(
     *,

@@ -44,6 +44,17 @@ async def documents(
     return 0
 
 
+async def link(document: str, seconds: int, *, as_json: bool) -> int:
+    """Prints an address of the stored file, and nothing else, so that it can be piped."""
+    async with Gristmill() as mill:
+        url = await mill.link(document, expires_in=seconds)
+    if as_json:
+        print_json({"url": url, "expires_in": seconds})
+    else:
+        typer.echo(url)
+    return 0
+
+
 def _status(name: str) -> DocumentStatus:
     try:
         return DocumentStatus(name.replace(" ", "_").replace("-", "_"))
