@@ -3,10 +3,11 @@
 Outermost first:
 
 1. `Observe` sees the whole call as the caller does, waits included.
-2. `Journal` stands next to the adapter: what is written is exactly what leaves, and nothing
+2. `HealthCache` answers how the service does from what it said a few seconds ago; calls pass.
+3. `Journal` stands next to the adapter: what is written is exactly what leaves, and nothing
    billable leaves unwritten. A layer that repeats calls belongs above it, so that each attempt
    has entries of its own.
-3. The adapter, which holds no policy.
+4. The adapter, which holds no policy.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from functools import partial
 
 from gristmill.contract import Origin, ServiceInterface
 from gristmill.database.engine import Database
+from gristmill.policies.health import HealthCache
 from gristmill.policies.journal import Journal
 from gristmill.policies.observe import Observe
 
@@ -27,6 +29,7 @@ def stack(
     """
     layers: list[Callable[[ServiceInterface], ServiceInterface]] = [
         partial(Observe, endpoint=endpoint),
+        HealthCache,
         partial(Journal, database=database, origin=origin, endpoint=endpoint),
     ]
     service = adapter

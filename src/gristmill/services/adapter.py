@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 import httpx
 
@@ -24,11 +24,13 @@ from gristmill.contract import (
     Status,
     Usage,
 )
-from gristmill.errors import GristmillError, Misconfigured, ServiceError, Throttled, Unauthorized
-from gristmill.services import failures
+from gristmill.errors import GristmillError, Misconfigured, ServiceError
+from gristmill.services import failures, probing
 
 Sdk = TypeVar("Sdk")
 Handler = Callable[[Any, Any], Awaitable["Reply[Any]"]]
+
+PROBE_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ class Reply(Generic[R]):
 class Adapter(ServiceInterface, Generic[Sdk]):
     """One vendor's SDK as a `ServiceInterface`. Holds no policy.
 
-    `clock` is a monotonic clock in seconds. `http` is shared, and closed by whoever made it.
+    `clock` is a monotonic clock in seconds. `http` is shared, and closed by whoever made it. A
+    service that does not answer a health probe within `probe_seconds` is taken to be down.
     """
 
     service: ClassVar[str]
@@ -76,10 +79,12 @@ class Adapter(ServiceInterface, Generic[Sdk]):
         http: httpx.AsyncClient,
         *,
         clock: Callable[[], float] = time.monotonic,
+        probe_seconds: float = PROBE_SECONDS,
     ) -> None:
         self._endpoint = endpoint
         self._http = http
         self._clock = clock
+        self._probe_seconds = probe_seconds
         self._sdk: Sdk | None = None
         self._error_count = 0
         self._last_error: str | None = None
@@ -115,18 +120,23 @@ class Adapter(ServiceInterface, Generic[Sdk]):
         return self._result(reply, self._clock() - started)
 
     async def get_health(self) -> ServiceHealth:
-        """Asks one free endpoint, with one call. Never raises."""
+        """Asks one free endpoint, with one call. Never raises.
+
+        The reason begins differently for a wrong key, an outage, a wrong setting and a limit.
+        """
         if self._endpoint.problem is not None:
             return self._health(Status.UNCONFIGURED, None, self._endpoint.problem)
         try:
-            result = await self.execute(self._probe())
+            async with asyncio.timeout(self._probe_seconds):
+                result = await self.execute(self._probe())
         except GristmillError as error:
-            status = Status.DEGRADED if isinstance(error, Throttled) else Status.UNHEALTHY
-            reason = "The key is wrong. " if isinstance(error, Unauthorized) else ""
-            return self._health(status, None, f"{reason}{error} {error.advice}".strip())
+            status, reason = probing.finding(error)
+            return self._health(status, None, reason)
+        except TimeoutError:
+            return self._health(Status.UNHEALTHY, None, probing.silent(self._probe_seconds))
         except Exception as error:  # noqa: BLE001 — a health answer is never an exception
             return self._health(Status.UNHEALTHY, None, f"Cannot ask: {type(error).__name__}.")
-        return self._health(Status.HEALTHY, result.latency, "It answers and accepts the key.")
+        return self._health(Status.HEALTHY, result.latency, probing.HEALTHY)
 
     @abstractmethod
     def _build(self) -> Sdk:

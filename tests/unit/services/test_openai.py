@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gristmill import errors
-from gristmill.contract import Origin, Settled, Status, Usage
+from gristmill.contract import Origin, Settled, Usage
 from gristmill.services.failures import Answer
 from gristmill.services.openai import Embed, Embeddings, ListModels, classify, rate_limits
 
@@ -232,23 +232,3 @@ async def test_a_page_instead_of_json_is_still_an_error_with_a_sentence(vendor, 
 def test_a_free_question_that_fails_at_the_server_had_no_effect():
     answer = Answer("openai", 500, {}, "", safe=True)
     assert type(classify(answer)) is errors.Unavailable
-
-
-async def test_health_tells_a_wrong_key_from_a_down_service(vendor, openai):
-    vendor.says(200, {"data": []})
-    assert (await openai.get_health()).status is Status.HEALTHY
-    vendor.script = []
-    vendor.says(401, {"error": {"message": "Incorrect API key", "code": "invalid_api_key"}})
-    wrong = await openai.get_health()
-    assert wrong.status is Status.UNHEALTHY
-    assert wrong.reason.startswith("The key is wrong.")
-    vendor.script = []
-    vendor.says(429, {"error": {"message": "", "code": "slow_down"}})
-    assert (await openai.get_health()).status is Status.DEGRADED
-    vendor.script = []
-    vendor.does(vendor.vanish)
-    down = await openai.get_health()
-    assert down.status is Status.UNHEALTHY
-    assert "key" not in down.reason
-    assert down.error_count == 3
-    assert down.last_error

@@ -1,0 +1,51 @@
+"""What the outcome of a health probe means, for a person who has to do something about it. Pure.
+
+Each case begins with a sentence of its own, so that nobody mistakes a wrong key for an outage.
+"""
+
+from typing import Final
+
+from gristmill.contract import Status
+from gristmill.errors import (
+    GristmillError,
+    InvalidResponse,
+    Misconfigured,
+    OutcomeUnknown,
+    QuotaExhausted,
+    Rejected,
+    Throttled,
+    Unauthorized,
+    Unavailable,
+)
+
+HEALTHY: Final = "It answers and accepts the key."
+
+_FORBIDDEN: Final = 403
+
+# The first kind that fits.
+_FINDINGS: Final[tuple[tuple[type[GristmillError], Status, str], ...]] = (
+    (Unauthorized, Status.UNHEALTHY, "The key is wrong."),
+    (Throttled, Status.DEGRADED, "It is rate limited."),
+    (QuotaExhausted, Status.UNHEALTHY, "The credit is used up."),
+    (Unavailable, Status.UNHEALTHY, "It is down or cannot be reached."),
+    (OutcomeUnknown, Status.UNHEALTHY, "It is down or cannot be reached."),
+    (InvalidResponse, Status.UNHEALTHY, "What answers there is broken, or another service."),
+    (Misconfigured, Status.UNCONFIGURED, "It is misconfigured."),
+    (Rejected, Status.UNCONFIGURED, "It is misconfigured."),  # the probe itself is always legal
+)
+
+
+def finding(error: GristmillError) -> tuple[Status, str]:
+    """The status that a failed probe shows, and why, with what to do."""
+    status, sentence = next(
+        ((status, text) for kind, status, text in _FINDINGS if isinstance(error, kind)),
+        (Status.UNHEALTHY, "It cannot be used."),
+    )
+    if isinstance(error, Unauthorized) and error.status == _FORBIDDEN:
+        sentence = "The key is not allowed to do this."
+    return status, f"{sentence} {error} {error.advice}".strip()
+
+
+def silent(seconds: float) -> str:
+    """Why a service without an answer within so many seconds is taken to be down."""
+    return f"It is down or cannot be reached. No answer within {seconds:g} s."
