@@ -74,6 +74,7 @@ async def test_schema_errors_name_the_property(http, method, path, body, message
 )
 async def test_bodies_that_cannot_be_read_say_so(docs, http, content, headers, message):
     path = f"/supabase/object/{docs.id}/a" if headers else "/supabase/object/list/docs"
+    headers = {"content-type": "application/json", **headers}
     answer = await http.post(path, content=content, headers={**SERVICE, **headers})
     assert answer.json()["message"] == message
     assert await docs.list() == []

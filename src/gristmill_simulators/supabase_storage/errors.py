@@ -53,6 +53,11 @@ def schema(message: str) -> StorageError:
     return StorageError("400", "Error", message, "InvalidRequest")
 
 
+def fastify(message: str) -> StorageError:
+    """A body that the framework could not parse."""
+    return StorageError("400", "FastifyError", message, "InvalidRequest")
+
+
 def missing(where: str, name: str) -> StorageError:
     return schema(f"{where} must have required property '{name}'")
 
@@ -110,6 +115,22 @@ def bad_signed_token(message: str) -> StorageError:
 
 def bad_signature(message: str = "Invalid signature") -> StorageError:
     return StorageError("400", "InvalidSignature", message, "InvalidSignature")
+
+
+def bad_parameter(name: str) -> StorageError:
+    message = f"Invalid Parameter {name}"
+    return StorageError("400", "InvalidParameter", message, "InvalidParameter")
+
+
+def invalid_role() -> StorageError:
+    """A route for `service_role` alone: here the status on the wire is the true one."""
+    message = "Access denied: Invalid role"
+    return StorageError("403", "Unauthorized", message, "AccessDenied", 403)
+
+
+def bucket_too_full() -> StorageError:
+    message = "Unable to empty the bucket because it contains too many objects"
+    return StorageError("409", "InvalidRequest", message, "InvalidRequest")
 
 
 def bucket_not_empty() -> StorageError:
