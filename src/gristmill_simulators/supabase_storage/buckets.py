@@ -4,159 +4,147 @@ import re
 import sqlite3
 from typing import Any
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gristmill_simulators.simulator import Simulator
-from gristmill_simulators.supabase_storage import body, errors, state
-from gristmill_simulators.supabase_storage.access import caller
+from gristmill_simulators.supabase_storage import body, errors, limits, state
+from gristmill_simulators.supabase_storage.access import Caller, caller
 from gristmill_simulators.supabase_storage.errors import json
-from gristmill_simulators.supabase_storage.names import check_bucket_name
+from gristmill_simulators.supabase_storage.names import check_bucket_name, check_new_bucket_name
+from gristmill_simulators.supabase_storage.policies import Policies
+from gristmill_simulators.supabase_storage.switches import Switches
 
-GLOBAL_LIMIT = 500 * 1024 * 1024  # bytes; a project's setting, this one is generous
-
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB)?", re.IGNORECASE)
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}  # decimal on purpose
-_MIME = re.compile(r"[\w.+*-]+(/[\w.+*-]+)?", re.ASCII)
-_SORT = {"id", "name", "created_at", "updated_at"}
+_SORT = ("id", "name", "created_at", "updated_at")
 _CHANGEABLE = ("public", "file_size_limit", "allowed_mime_types")
+_EVERYTHING = 2**31
+# clients that a field `type` would break, and the first version that it does not
+_OLD_CLIENTS = {
+    "x-client-info": (re.compile(r"supabase-py/(\d+)\.(\d+)\.(\d+)", re.IGNORECASE), (2, 18, 0)),
+    "user-agent": (
+        re.compile(r"supabase-py/storage3 v(\d+)\.(\d+)\.(\d+)", re.IGNORECASE),
+        (0, 12, 1),
+    ),
+}
 
 
 class Buckets:
-    """Only `service_role` sees and changes buckets: there are no policies."""
+    """Without policies on `storage.buckets` only `service_role` sees and changes any."""
 
-    def __init__(self, simulator: Simulator) -> None:
+    def __init__(self, simulator: Simulator, policies: Policies) -> None:
         self._simulator = simulator
         self._database = simulator.database
+        self._policies = policies
 
     async def create(self, request: Request) -> Response:
-        who = caller(request, self._simulator.clock())
         fields = await body.read(request)
         name = body.text(fields, "name")
-        check_bucket_name(name)
-        limits = _limits(fields)
-        if not who.service:
+        id_ = body.text(fields, "id", "") or name
+        body.choice(fields, "type", ("STANDARD", "ANALYTICS"), "STANDARD")
+        columns = {"public": False, "file_size_limit": None, "allowed_mime_types": None}
+        columns |= limits.read(fields)
+        who = caller(request, self._simulator.clock())
+        check_new_bucket_name(name)
+        limits.check(columns, self._switches.global_file_size_limit)
+        row: dict[str, Any] = {"id": id_, "name": name, "owner": who.owner, **columns}
+        if not self._policies.allows_bucket(who, "insert", row):
             raise errors.denied()
-        now = self._simulator.clock()
-        row = (name, who.owner, *limits.values(), now, now)
+        row["created_at"] = row["updated_at"] = self._simulator.clock()
         await self._database.write(lambda connection: _insert(connection, row))
         return json({"name": name})
 
     async def list_all(self, request: Request) -> Response:
-        who = caller(request, self._simulator.clock())
-        if not who.service:
-            return json([])
         query = request.query_params
-        column = query.get("sortColumn", "id")
-        if column not in _SORT:
-            raise errors.schema("querystring/sortColumn must be equal to one of the allowed values")
-        order = "DESC" if query.get("sortOrder") == "desc" else "ASC"
+        limit = body.integer(query, "limit", _EVERYTHING, 1, "querystring")
+        offset = body.integer(query, "offset", 0, 0, "querystring")
+        column = body.choice(query, "sortColumn", _SORT, "id", "querystring")
+        order = body.choice(query, "sortOrder", ("asc", "desc"), "asc", "querystring")
+        who = caller(request, self._simulator.clock())
         rows = self._database.read(
-            "SELECT * FROM storage_buckets WHERE instr(lower(id), lower(?))"
-            f" ORDER BY {'id' if column == 'name' else column} {order} LIMIT ? OFFSET ?",
+            "SELECT * FROM storage_buckets WHERE instr(lower(name), lower(?))"
+            f" ORDER BY {column} {order}",
             query.get("search", ""),
-            _number(query.get("limit"), "limit", 1, -1),
-            _number(query.get("offset"), "offset", 0, 0),
         )
-        return json([{**state.bucket_row(row), "type": "STANDARD"} for row in rows])
+        seen = [state.bucket_row(row) for row in rows if self._sees(who, row)]
+        extra = {} if _is_old(request) else {"type": "STANDARD"}
+        return json([{**bucket, **extra} for bucket in seen[offset : offset + limit]])
 
     async def get(self, request: Request) -> Response:
-        return json(state.bucket_row(self._own(request)))
+        who = caller(request, self._simulator.clock())
+        row = self.find(request.path_params["bucket"])
+        if not self._sees(who, row):
+            raise errors.no_bucket()
+        return json(state.bucket_row(row))
 
     async def update(self, request: Request) -> Response:
-        row = self._own(request)
         fields = await body.read(request)
-        if not any(name in fields for name in _CHANGEABLE):
+        columns = limits.read(fields)
+        if not columns:
             wanted = ", ".join(f"body must have required property '{n}'" for n in _CHANGEABLE)
             raise errors.schema(f"{wanted}, body must match a schema in anyOf")
-        limits = _limits({**state.bucket_row(row), **fields})
-        values = (*limits.values(), self._simulator.clock(), row["id"])
-        await self._database.write(lambda connection: _update(connection, values))
+        who = caller(request, self._simulator.clock())
+        check_bucket_name(request.path_params["bucket"])
+        limits.check(columns, self._switches.global_file_size_limit)
+        row = self.find(request.path_params["bucket"])
+        if not (self._sees(who, row) and self._policies.allows_bucket(who, "update", row)):
+            raise errors.no_bucket()
+        columns["updated_at"] = self._simulator.clock()
+        await self._database.write(lambda connection: _update(connection, row["id"], columns))
         return json({"message": "Successfully updated"})
 
     async def delete(self, request: Request) -> Response:
-        row = self._own(request)
-        await self._database.write(lambda connection: _delete(connection, row["id"]))
+        await body.skip(request)
+        who = caller(request, self._simulator.clock())
+        await self._database.write(
+            lambda connection: self._delete(connection, who, request.path_params["bucket"])
+        )
         return json({"message": "Successfully deleted"})
 
     def find(self, bucket: str) -> sqlite3.Row:
         """Raises StorageError (NoSuchBucket)."""
-        row = self._database.read_one("SELECT * FROM storage_buckets WHERE id = ?", bucket)
+        row = state.find_bucket(self._database, bucket)
         if row is None:
             raise errors.no_bucket()
         return row
 
-    def _own(self, request: Request) -> sqlite3.Row:
-        if not caller(request, self._simulator.clock()).service:
+    @property
+    def _switches(self) -> Switches:
+        return self._simulator.settings.current.supabase
+
+    def _sees(self, who: Caller, row: sqlite3.Row) -> bool:
+        return self._policies.allows_bucket(who, "select", row)
+
+    def _delete(self, connection: sqlite3.Connection, who: Caller, bucket: str) -> None:
+        # found and counted with all rights, then deleted with the caller's
+        row = state.find_bucket(connection, bucket)
+        if row is None:
             raise errors.no_bucket()
-        return self.find(request.path_params["bucket"])
+        sql = "SELECT 1 FROM storage_objects WHERE bucket_id = ? LIMIT 1"
+        if connection.execute(sql, (bucket,)).fetchone() is not None:
+            raise errors.bucket_not_empty()
+        if not (self._sees(who, row) and self._policies.allows_bucket(who, "delete", row)):
+            raise errors.no_bucket()
+        connection.execute("DELETE FROM storage_buckets WHERE id = ?", (bucket,))
 
 
-def allows(bucket: sqlite3.Row, content_type: str) -> bool:
-    """Exact on both halves of the whole Content-Type; `*/*` matches nothing, as there."""
-    allowed = bucket["allowed_mime_types"]
-    patterns = orjson.loads(allowed) if allowed is not None else []
-    if not patterns:
-        return True
-    kind, _, subtype = content_type.partition("/")
-    return any(pattern in {content_type, f"{kind}/*"} and subtype for pattern in patterns)
+def _is_old(request: Request) -> bool:
+    for header, (pattern, first) in _OLD_CLIENTS.items():
+        match = pattern.search(request.headers.get(header, ""))
+        if match is not None and tuple(map(int, match.groups())) < first:
+            return True
+    return False
 
 
-def size_limit(bucket: sqlite3.Row) -> int:
-    limit = bucket["file_size_limit"]
-    return GLOBAL_LIMIT if limit is None else min(limit, GLOBAL_LIMIT)
-
-
-def _limits(fields: dict[str, Any]) -> dict[str, Any]:
-    allowed = fields.get("allowed_mime_types")
-    for given in allowed or ():
-        if _MIME.fullmatch(str(given)) is None:
-            raise errors.bad_mime_type(str(given))
-    return {
-        "public": fields.get("public") in {True, "true"},
-        "file_size_limit": _size(fields.get("file_size_limit")),
-        "allowed_mime_types": None if allowed is None else orjson.dumps(allowed).decode(),
-    }
-
-
-def _size(given: object) -> int | None:
-    if given is None:
-        return None
-    match = _SIZE.fullmatch(str(given).strip())
-    if match is None:
-        raise errors.schema("body/file_size_limit must be integer")
-    size = int(float(match[1]) * _UNITS[(match[2] or "").upper()])
-    if size > GLOBAL_LIMIT:
-        raise errors.too_large()
-    return size
-
-
-def _number(given: str | None, name: str, least: int, default: int) -> int:
-    if given is None:
-        return default
-    if not given.isdigit() or int(given) < least:
-        raise errors.schema(f"querystring/{name} must be >= {least}")
-    return int(given)
-
-
-def _insert(connection: sqlite3.Connection, row: tuple[Any, ...]) -> None:
+def _insert(connection: sqlite3.Connection, row: dict[str, Any]) -> None:
+    marks = ", ".join("?" * len(row))
+    sql = f"INSERT INTO storage_buckets ({', '.join(row)}) VALUES ({marks})"
     try:
-        connection.execute("INSERT INTO storage_buckets VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        connection.execute(sql, tuple(row.values()))
     except sqlite3.IntegrityError:
         raise errors.duplicate("BucketAlreadyExists") from None
 
 
-def _update(connection: sqlite3.Connection, values: tuple[Any, ...]) -> None:
-    connection.execute(
-        "UPDATE storage_buckets SET public = ?, file_size_limit = ?, allowed_mime_types = ?,"
-        " updated_at = ? WHERE id = ?",
-        values,
-    )
-
-
-def _delete(connection: sqlite3.Connection, bucket: str) -> None:
-    sql = "SELECT 1 FROM storage_objects WHERE bucket_id = ? LIMIT 1"
-    if connection.execute(sql, (bucket,)).fetchone() is not None:
-        raise errors.bucket_not_empty()
-    connection.execute("DELETE FROM storage_buckets WHERE id = ?", (bucket,))
+def _update(connection: sqlite3.Connection, bucket: str, columns: dict[str, Any]) -> None:
+    changes = ", ".join(f"{name} = ?" for name in columns)
+    sql = f"UPDATE storage_buckets SET {changes} WHERE id = ?"
+    connection.execute(sql, (*columns.values(), bucket))

@@ -23,13 +23,11 @@ class StorageError(Refusal):
         self.code = code
         self.http = http
 
-    def response(self) -> Response:
-        body = {
-            "statusCode": self.status,
-            "error": self.error,
-            "message": self.message,
-            "code": self.code,
-        }
+    def response(self, *, named: bool = True) -> Response:
+        """`named=False` leaves `code` out, as servers before 2026-07-23 do."""
+        body = {"statusCode": self.status, "error": self.error, "message": self.message}
+        if named:
+            body["code"] = self.code
         return json(body, self.http)
 
 
@@ -39,13 +37,13 @@ def json(value: object, status: int = 200) -> Response:
     return Response(body, status, headers)
 
 
-def failure(status: int, code: str | None) -> Response:
+def failure(status: int, code: str | None, *, named: bool = True) -> Response:
     """The body of a fault; gateways answer 413, 502, 503 and 504 in HTML."""
     if status in {413, 502, 503, 504}:
         text = f"<html><head><title>{status}</title></head><body>gateway</body></html>"
         return Response(text, status, media_type="text/html")
     error, message, default = _FAULTS.get(status, ("Error", "Simulated failure", "Error"))
-    return StorageError(str(status), error, message, code or default, status).response()
+    return StorageError(str(status), error, message, code or default, status).response(named=named)
 
 
 def schema(message: str) -> StorageError:

@@ -7,6 +7,7 @@ from gristmill_simulators.supabase_storage.errors import invalid_bucket_name, in
 _ALLOWED = r"\w!\-.*'() &$@=;:+,?"
 _KEY = re.compile(rf"[{_ALLOWED}/]+", re.ASCII)
 _BUCKET = re.compile(rf"[{_ALLOWED}]{{1,100}}", re.ASCII)
+_RESERVED = "--table-s3"
 _KEY_BYTES = 1024  # S3's limit
 
 
@@ -18,7 +19,13 @@ def check_key(key: str) -> None:
 
 
 def check_bucket_name(name: str) -> None:
-    """Raises StorageError (InvalidBucketName)."""
-    blank = name != name.strip() or name.endswith("--table-s3")
-    if blank or _BUCKET.fullmatch(name) is None:
+    """A bucket that is asked for. Raises StorageError (InvalidBucketName)."""
+    if _BUCKET.fullmatch(name) is None:
         raise invalid_bucket_name()
+
+
+def check_new_bucket_name(name: str) -> None:
+    """A bucket to be made. Raises StorageError (InvalidBucketName)."""
+    if name != name.strip() or name.endswith(_RESERVED):
+        raise invalid_bucket_name()
+    check_bucket_name(name)

@@ -1,5 +1,6 @@
 """The routes under `/supabase/storage/v1`, and the same without the gateway's prefix."""
 
+import re
 import sqlite3
 from typing import Any
 
@@ -12,11 +13,13 @@ from gristmill_simulators.misbehaviour import Misbehaviour
 from gristmill_simulators.operation import Handler, route
 from gristmill_simulators.simulator import Simulator
 from gristmill_simulators.supabase_storage import errors, state
-from gristmill_simulators.supabase_storage.access import caller
+from gristmill_simulators.supabase_storage.access import GATEWAY, caller
 from gristmill_simulators.supabase_storage.buckets import Buckets
 from gristmill_simulators.supabase_storage.download import Downloads
+from gristmill_simulators.supabase_storage.emptying import Emptying
 from gristmill_simulators.supabase_storage.errors import StorageError, json
 from gristmill_simulators.supabase_storage.objects import Objects
+from gristmill_simulators.supabase_storage.policies import Policies
 from gristmill_simulators.supabase_storage.signing import Signing
 from gristmill_simulators.supabase_storage.upload import Uploads
 
@@ -33,7 +36,9 @@ class SupabaseStorage:
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
         self._folders = state.Folders(simulator.folder)
-        self._buckets = Buckets(simulator)
+        self._policies = Policies(simulator)
+        self._buckets = Buckets(simulator, self._policies)
+        self._emptying = Emptying(simulator, self._folders, self._buckets)
         self._uploads = Uploads(simulator, self._folders, self._buckets)
         self._downloads = Downloads(simulator, self._folders)
         self._objects = Objects(simulator, self._folders, self._buckets, self._downloads)
@@ -49,7 +54,7 @@ class SupabaseStorage:
         ]
 
     def failure(self, status: int, code: str | None) -> Response:
-        return errors.failure(status, code)
+        return errors.failure(status, code, named=self._named)
 
     def billed(self) -> dict[str, Any]:
         return state.billed(self._simulator.database)
@@ -68,6 +73,7 @@ class SupabaseStorage:
 
     def forget(self) -> None:
         self._folders.empty()
+        self._emptying.forget()
 
     def _service_routes(self) -> list[BaseRoute]:
         return [
@@ -84,6 +90,7 @@ class SupabaseStorage:
             self._route("GET", one, "bucket.get", buckets.get),
             self._route("PUT", one, "bucket.update", buckets.update),
             self._route("DELETE", one, "bucket.delete", buckets.delete),
+            self._route("POST", f"{one}/empty", "bucket.empty", self._emptying.empty),
         ]
 
     def _special_object_routes(self) -> list[BaseRoute]:
@@ -119,11 +126,22 @@ class SupabaseStorage:
         ]
 
     def _route(self, method: str, path: str, name: str, handler: Handler) -> BaseRoute:
-        return route(self._simulator, self, method, path, name=name, handler=handler)
+        async def answer(request: Request) -> Response:
+            await self._emptying.settle()
+            try:
+                return await handler(request)
+            except StorageError as error:
+                return error.response(named=self._named)
+
+        return route(self._simulator, self, method, path, name=name, handler=answer)
+
+    @property
+    def _named(self) -> bool:
+        return self._simulator.settings.current.supabase.error_codes
 
     async def _health(self, request: Request) -> Response:
-        caller(request, self._simulator.clock())
-        return json({"healthy": True})
+        caller(request, self._simulator.clock(), schema=False)
+        return json({"healthy": self._simulator.settings.current.supabase.healthy})
 
 
 async def _status(_request: Request) -> Response:
@@ -135,8 +153,10 @@ async def _version(_request: Request) -> Response:
 
 
 async def _unknown(request: Request) -> Response:
-    path = request.url.path.removeprefix("/supabase").removeprefix("/storage/v1")
+    path = request.url.path.removeprefix("/supabase").removeprefix(GATEWAY)
+    if request.url.query:
+        path = f"{path}?{request.url.query}"
     message = f"Route {request.method}:{path} not found"
-    if path.strip("/").partition("/")[0] in _KNOWN:
+    if re.split(r"[/?]", path.lstrip("/"), maxsplit=1)[0] in _KNOWN:
         raise StorageError("404", "Not Found", message, "InvalidRequest", 404)
     return json({"message": message, "error": "Not Found", "statusCode": 404}, 404)

@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import sqlite3
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,17 @@ from gristmill_simulators.database import Database
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS storage_buckets (
-    id TEXT PRIMARY KEY, owner TEXT NOT NULL, public INTEGER NOT NULL, file_size_limit INTEGER,
-    allowed_mime_types TEXT, created_at REAL NOT NULL, updated_at REAL NOT NULL) WITHOUT ROWID;
+    id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
+    public INTEGER NOT NULL, file_size_limit INTEGER, allowed_mime_types TEXT,
+    created_at REAL NOT NULL, updated_at REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS storage_objects (
     bucket_id TEXT NOT NULL, name TEXT NOT NULL, id TEXT NOT NULL, version TEXT NOT NULL,
     owner TEXT NOT NULL, size INTEGER NOT NULL, content_type TEXT NOT NULL,
     cache_control TEXT NOT NULL, etag TEXT NOT NULL, user_metadata TEXT NOT NULL,
     created_at REAL NOT NULL, updated_at REAL NOT NULL,
     PRIMARY KEY (bucket_id, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS storage_emptyings (
+    bucket_id TEXT NOT NULL, before REAL NOT NULL, due REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS storage_egress (id INTEGER PRIMARY KEY, bytes INTEGER NOT NULL);
 """
 
@@ -50,7 +54,7 @@ def full_row(row: sqlite3.Row) -> dict[str, Any]:
     return {
         "name": row["name"],
         "bucket_id": row["bucket_id"],
-        "owner": row["owner"],
+        "owner": _uuid(row["owner"]),
         "owner_id": row["owner"],
         "version": row["version"],
         "id": row["id"],
@@ -67,8 +71,8 @@ def bucket_row(row: sqlite3.Row) -> dict[str, Any]:
     allowed = row["allowed_mime_types"]
     return {
         "id": row["id"],
-        "name": row["id"],
-        "owner": row["owner"],
+        "name": row["name"],
+        "owner": _uuid(row["owner"]),
         "public": bool(row["public"]),
         "file_size_limit": row["file_size_limit"],
         "allowed_mime_types": None if allowed is None else orjson.loads(allowed),
@@ -77,20 +81,37 @@ def bucket_row(row: sqlite3.Row) -> dict[str, Any]:
     }
 
 
+def _uuid(owner: str) -> str:
+    """The old column `owner` holds UUIDs only; `owner_id` takes any `sub`."""
+    try:
+        return str(uuid.UUID(owner))
+    except ValueError:
+        return ""
+
+
+def find_bucket(source: Database | sqlite3.Connection, bucket: str) -> sqlite3.Row | None:
+    return _one(source, "SELECT * FROM storage_buckets WHERE id = ?", bucket)
+
+
 def find_object(source: Database | sqlite3.Connection, bucket: str, key: str) -> sqlite3.Row | None:
     sql = "SELECT * FROM storage_objects WHERE bucket_id = ? AND name = ?"
+    return _one(source, sql, bucket, key)
+
+
+def _one(source: Database | sqlite3.Connection, sql: str, *parameters: str) -> sqlite3.Row | None:
     if isinstance(source, Database):
-        return source.read_one(sql, bucket, key)
-    row: sqlite3.Row | None = source.execute(sql, (bucket, key)).fetchone()
+        return source.read_one(sql, *parameters)
+    row: sqlite3.Row | None = source.execute(sql, parameters).fetchone()
     return row
 
 
 def put_object(connection: sqlite3.Connection, row: dict[str, Any]) -> None:
-    """Insert, or replace everything but `id` and `created_at`."""
+    """Insert, or replace everything but `id` and `created_at`; no owner leaves the old one."""
     names = ", ".join(row)
     marks = ", ".join("?" * len(row))
-    kept = {"bucket_id", "name", "id", "created_at"}
+    kept = {"bucket_id", "name", "id", "created_at", "owner"}
     changes = ", ".join(f"{name} = excluded.{name}" for name in row if name not in kept)
+    changes += ", owner = coalesce(nullif(excluded.owner, ''), owner)"
     connection.execute(
         f"INSERT INTO storage_objects ({names}) VALUES ({marks})"
         f" ON CONFLICT (bucket_id, name) DO UPDATE SET {changes}",
@@ -127,7 +148,7 @@ def billed(database: Database) -> dict[str, Any]:
 
 
 def reset(connection: sqlite3.Connection) -> None:
-    for table in ("storage_buckets", "storage_objects", "storage_egress"):
+    for table in ("storage_buckets", "storage_objects", "storage_emptyings", "storage_egress"):
         connection.execute(f"DELETE FROM {table}")
 
 

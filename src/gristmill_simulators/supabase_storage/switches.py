@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Action = Literal["select", "insert", "update", "delete"]
 Role = Literal["anon", "authenticated"]
@@ -34,8 +34,20 @@ class Switches(BaseModel):
 
     `policies`: what the project's owner has declared; a new project has none, so only
     `service_role` gets through.
+    `global_file_size_limit`, in bytes: the project's setting, 50 MB on the free plan and up to
+    500 GB on paid ones; 500 MiB lets a test upload what it likes and still meets a limit.
+    `healthy`: false is a server that lives while its database is down: `/health` says so in a 200.
+    `error_codes`: servers older than 2026-07-23 have no `code` in their error bodies.
+    `empty_bucket_lag_seconds`: emptying is queued on hosted projects ("up to an hour"; what it
+    usually takes is not published) and immediate where the queue is off.
+    `empty_bucket_most`: the objects a bucket may hold to be emptied, a server's configuration.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     policies: tuple[Policy, ...] = ()
+    global_file_size_limit: int = Field(default=500 * 1024 * 1024, ge=0)
+    healthy: bool = True
+    error_codes: bool = True
+    empty_bucket_lag_seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    empty_bucket_most: int = Field(default=200_000, ge=0)

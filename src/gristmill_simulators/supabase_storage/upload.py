@@ -16,8 +16,9 @@ from gristmill_simulators.bodies import BodyTooLarge, MalformedForm, Stored, sto
 from gristmill_simulators.simulator import Simulator
 from gristmill_simulators.supabase_storage import errors, state
 from gristmill_simulators.supabase_storage.access import Caller, caller
-from gristmill_simulators.supabase_storage.buckets import Buckets, allows, size_limit
+from gristmill_simulators.supabase_storage.buckets import Buckets
 from gristmill_simulators.supabase_storage.errors import json
+from gristmill_simulators.supabase_storage.limits import allows, size_limit
 from gristmill_simulators.supabase_storage.names import check_key
 
 _PARAMETERS = re.compile(r"\s*;.*", re.DOTALL)
@@ -82,7 +83,8 @@ class Uploads:
         return str(old["id"])
 
     async def _received(self, request: Request, bucket: sqlite3.Row) -> Upload:
-        limit = size_limit(bucket)
+        switches = self._simulator.settings.current.supabase
+        limit = size_limit(bucket, switches.global_file_size_limit)
         try:
             if request.headers.get("content-type", "").startswith("multipart/form-data"):
                 upload = await self._form(request, limit)
