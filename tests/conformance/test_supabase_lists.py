@@ -27,4 +27,4 @@ async def test_files_sort_by_time_after_the_folders(docs, clock):
         clock.advance(5)
     options = {"sortBy": {"column": "created_at", "order": "desc"}}
     assert [entry["name"] for entry in await docs.list("", options)] == ["sub", "a.txt", "b.txt"]
-    assert [entry["name"] for entry in await docs.list("", {"search": "sub/x"})] == ["x.txt"]
+    assert [entry["name"] for entry in await docs.list("", {"search": "sub/x"})] == ["sub/x.txt"]

@@ -18,9 +18,11 @@ from gristmill_simulators.supabase_storage.buckets import Buckets
 from gristmill_simulators.supabase_storage.download import Downloads
 from gristmill_simulators.supabase_storage.emptying import Emptying
 from gristmill_simulators.supabase_storage.errors import StorageError, json
+from gristmill_simulators.supabase_storage.lists import Lists
 from gristmill_simulators.supabase_storage.objects import Objects
 from gristmill_simulators.supabase_storage.policies import Policies
 from gristmill_simulators.supabase_storage.signing import Signing
+from gristmill_simulators.supabase_storage.transfer import Transfer
 from gristmill_simulators.supabase_storage.upload import Uploads
 
 _KNOWN = {"bucket", "object", "render", "cdn"}
@@ -41,7 +43,9 @@ class SupabaseStorage:
         self._emptying = Emptying(simulator, self._folders, self._buckets)
         self._uploads = Uploads(simulator, self._folders, self._buckets)
         self._downloads = Downloads(simulator, self._folders)
-        self._objects = Objects(simulator, self._folders, self._buckets, self._downloads)
+        self._objects = Objects(simulator, self._folders, self._policies, self._downloads)
+        self._lists = Lists(simulator, self._policies)
+        self._transfer = Transfer(simulator, self._folders, self._policies)
         self._signing = Signing(simulator, self._downloads)
 
     def routes(self) -> list[BaseRoute]:
@@ -98,9 +102,10 @@ class SupabaseStorage:
         objects, signing, one = self._objects, self._signing, "/{bucket}/{key:path}"
         sign, info = "/object/sign", "/object/info"
         return [
-            self._route("POST", "/object/list/{bucket}", "object.list", objects.list_folder),
-            self._route("POST", "/object/move", "object.move", objects.move),
-            self._route("POST", "/object/copy", "object.copy", objects.copy),
+            self._route("POST", "/object/list/{bucket}", "object.list", self._lists.v1),
+            self._route("POST", "/object/list-v2/{bucket}", "object.list_v2", self._lists.v2),
+            self._route("POST", "/object/move", "object.move", self._transfer.move),
+            self._route("POST", "/object/copy", "object.copy", self._transfer.copy),
             self._route("POST", sign + one, "object.sign", signing.sign),
             self._route("POST", sign + "/{bucket}", "object.sign_many", signing.sign_many),
             self._route("GET", sign + one, "object.get_signed", signing.get),

@@ -3,7 +3,6 @@
 import re
 import sqlite3
 import uuid
-from base64 import b64decode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +13,7 @@ from starlette.responses import Response
 
 from gristmill_simulators.bodies import BodyTooLarge, MalformedForm, Stored, store_form, store_raw
 from gristmill_simulators.simulator import Simulator
-from gristmill_simulators.supabase_storage import errors, state
+from gristmill_simulators.supabase_storage import errors, state, user_metadata
 from gristmill_simulators.supabase_storage.access import Caller, caller
 from gristmill_simulators.supabase_storage.buckets import Buckets
 from gristmill_simulators.supabase_storage.errors import json
@@ -108,7 +107,7 @@ class Uploads:
             stored,
             request.headers.get("content-type", "application/octet-stream"),
             request.headers.get("cache-control", "no-cache"),
-            _header_metadata(request.headers.get("x-metadata")),
+            user_metadata.from_header(request.headers.get("x-metadata")),
         )
 
     async def _form(self, request: Request, limit: int) -> Upload:
@@ -144,14 +143,6 @@ class Uploads:
             "created_at": now,
             "updated_at": now,
         }
-
-
-def _header_metadata(given: str | None) -> dict[str, Any]:
-    try:
-        found = orjson.loads(b64decode(given or "", validate=True))
-    except ValueError:
-        return {}  # ignored without a word, as the server does
-    return found if isinstance(found, dict) else {}
 
 
 def _field_metadata(given: str | None) -> dict[str, Any]:
