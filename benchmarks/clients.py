@@ -88,7 +88,7 @@ async def _adapter(url: str, stack: AsyncExitStack) -> Any:
 def _gristmill_call(service: Any) -> Call:
     from gristmill.services.openai import Embed
 
-    operation = Embed(texts=tuple(TEXTS), model=MODEL, dimensions=DIMENSIONS, tokens=512 * COUNT)
+    operation = Embed(tuple(TEXTS), MODEL, DIMENSIONS, tokens=(512,) * COUNT)
 
     async def call() -> Any:
         return (await service.execute(operation)).value.vectors

@@ -3,6 +3,8 @@
 GristmillError
 ├── ServiceError              something outside failed
 │   ├── Rejected              the service refused this input; the same input fails again
+│   │   ├── InvalidInput      one of several inputs is refused; the others may pass
+│   │   └── TooLarge          too much for one request; in parts it may pass
 │   ├── NotFound              the thing asked about is not, or no longer, there
 │   ├── Unauthorized          the key is wrong, expired or may not do this
 │   ├── Throttled             too fast; wait, then ask again
@@ -71,6 +73,19 @@ class ServiceError(GristmillError):
 
 class Rejected(ServiceError):
     """The service refused this input; the same input fails again."""
+
+
+class InvalidInput(Rejected):
+    """One of several inputs is refused; the others may pass.
+
+    `index` is its place in the request, counted from 0; None if the service does not say which.
+    """
+
+    index: int | None = None
+
+
+class TooLarge(Rejected):
+    """Too much for one request; in parts it may pass."""
 
 
 class NotFound(Rejected):

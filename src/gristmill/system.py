@@ -282,6 +282,7 @@ class System:
             model=self.settings.embedding_model,
             dimensions=self.settings.embedding_dimensions,
             batch_inputs=self.settings.embedding_batch,
+            batch_tokens=self.settings.embedding_batch_tokens,
         )
 
     def _place(self, service: str) -> tuple[str, Origin]:

@@ -18,7 +18,12 @@ from gristmill.cli.present import (
 from gristmill.costs.report import dollars
 from gristmill.errors import InvalidArgument
 from gristmill.library import Gristmill
-from gristmill.pipeline.document import DocumentDetail, DocumentStatus, DocumentSummary
+from gristmill.pipeline.document import (
+    DocumentDetail,
+    DocumentStatus,
+    DocumentSummary,
+    IncompletePage,
+)
 
 WIDE = 112  # columns from which a document fits into a row
 COLLECTION = 20  # columns for a collection's name
@@ -149,8 +154,14 @@ def _facts(detail: DocumentDetail) -> list[tuple[str, str]]:
         ("passages", f"{summary.embedded} of {summary.chunks} have their vector"),
         ("cost", _exact_cost(summary)),
         ("published", "" if detail.published_at is None else ago(detail.published_at)),
-        *((f"page {p.page}", f"{p.problem}: {p.detail}") for p in detail.incomplete),
+        *(_gap(gap) for gap in detail.incomplete),
     ]
+
+
+def _gap(gap: IncompletePage) -> tuple[str, str]:
+    if gap.passage is None:
+        return f"page {gap.page}", f"{gap.problem}: {gap.detail}"
+    return f"page {gap.page}", f"passage {gap.passage} is found by its words only: {gap.detail}"
 
 
 def _exact_cost(summary: DocumentSummary) -> str:

@@ -35,7 +35,9 @@ UPDATE versions v SET incomplete = %(incomplete)s::jsonb FROM moved WHERE v.id =
 _PENDING: Final = f"""
 WITH {MINE}, lacking AS (
     SELECT c.id, c.text_sha256, c.text, c.tokens, c.ordinal
-    FROM chunks c, mine WHERE c.version_id = %(version)s AND c.vector IS NULL
+    FROM mine, versions v JOIN chunks c ON c.version_id = v.id
+    WHERE v.id = %(version)s AND c.vector IS NULL
+      AND NOT v.incomplete @> jsonb_build_array(jsonb_build_object('passage', c.ordinal + 1))
 ), known AS (
     SELECT DISTINCT ON (o.text_sha256) o.text_sha256, o.vector
     FROM lacking JOIN chunks o ON o.text_sha256 = lacking.text_sha256
@@ -44,15 +46,30 @@ WITH {MINE}, lacking AS (
     UPDATE chunks c SET vector = known.vector, space_id = %(space)s
     FROM lacking JOIN known USING (text_sha256) WHERE c.id = lacking.id
 )
-SELECT text_sha256, min(text) AS text, min(tokens) AS tokens
+SELECT text_sha256, text, tokens
 FROM lacking WHERE text_sha256 NOT IN (SELECT text_sha256 FROM known)
-GROUP BY text_sha256 ORDER BY min(ordinal) LIMIT %(limit)s
+ORDER BY ordinal LIMIT %(limit)s
 """
 
 _VECTORS: Final = """
 UPDATE chunks c SET vector = v.vector, space_id = %(space)s
 FROM moved, unnest(%(hashes)s::bytea[], %(vectors)b::halfvec[]) AS v (text_sha256, vector)
 WHERE c.version_id = moved.version_id AND c.text_sha256 = v.text_sha256 AND c.vector IS NULL
+"""
+
+# Every passage with the text, wherever in the document it stands.
+_REFUSED: Final = """
+UPDATE versions v SET incomplete = v.incomplete || gaps.found
+FROM moved, (
+    SELECT jsonb_agg(jsonb_build_object(
+        'page', c.first_page, 'problem', 'refused', 'detail', r.reason, 'passage', c.ordinal + 1
+    ) ORDER BY c.ordinal) AS found
+    FROM moved JOIN chunks c ON c.version_id = moved.version_id
+    JOIN unnest(%(refused)s::bytea[], %(reasons)s::text[]) AS r (text_sha256, reason)
+        ON r.text_sha256 = c.text_sha256
+    WHERE c.vector IS NULL
+) gaps
+WHERE v.id = moved.version_id AND gaps.found IS NOT NULL
 """
 
 _PUBLISHED: Final = """
@@ -66,7 +83,7 @@ DELETE FROM versions v USING moved WHERE v.document_id = moved.id AND v.id <> mo
 
 @dataclass(frozen=True, slots=True)
 class PendingText:
-    """A text without a vector, once however often it stands in the document."""
+    """A text without a vector."""
 
     sha256: bytes
     text: str
@@ -75,10 +92,10 @@ class PendingText:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The next request's worth of texts without a vector; `is_last` if none are left behind it."""
+    """The next texts without a vector; `is_all` if none are left behind them."""
 
-    batch: list[PendingText]
-    is_last: bool
+    texts: list[PendingText]
+    is_all: bool
 
 
 def added(passages: Sequence[Chunk]) -> Change:
@@ -142,10 +159,8 @@ async def space_of(connection: Connection, options: EmbeddingOptions) -> int:
     return int(row["id"])
 
 
-async def pending(
-    connection: Connection, work: Work, options: EmbeddingOptions, space: int
-) -> Pending:
-    """What is to be embedded next; texts that are known are given their vector on the way.
+async def pending(connection: Connection, work: Work, space: int, most: int) -> Pending:
+    """At most `most` texts to be embedded next; known ones are given their vector on the way.
 
     Empty when there are none left, or the claim is lost, which the next step tells.
     """
@@ -154,27 +169,33 @@ async def pending(
         "claim": work.claim,
         "version": work.version.id,
         "space": space,
-        "limit": options.batch_inputs + 1,
+        "limit": most + 1,
     }
     rows = await (await connection.execute(_PENDING.encode(), arguments)).fetchall()
-    batch: list[PendingText] = []
-    total = 0
-    for row in rows[: options.batch_inputs]:
-        total += row["tokens"]
-        if batch and total > options.batch_tokens:
-            break
-        batch.append(PendingText(row["text_sha256"], row["text"], row["tokens"]))
-    return Pending(batch, is_last=len(batch) == len(rows))
+    texts = [PendingText(row["text_sha256"], row["text"], row["tokens"]) for row in rows[:most]]
+    return Pending(texts, is_all=len(rows) <= most)
 
 
-def embedded(space: int, batch: Sequence[PendingText], vectors: np.ndarray) -> Change:
-    """The (n, dimensions) vectors of a batch of n texts."""
+def embedded(space: int, texts: Sequence[PendingText], vectors: np.ndarray) -> Change:
+    """The (n, dimensions) vectors of n texts."""
     arguments = {
         "space": space,
-        "hashes": [text.sha256 for text in batch],
+        "hashes": [text.sha256 for text in texts],
         "vectors": [HalfVector(vector) for vector in vectors],
     }
     return Change("vectors_kept", _VECTORS, arguments)
+
+
+def refused(reasons: Sequence[tuple[PendingText, str]]) -> Change:
+    """Texts that get no vector, each with the reason: passages that only their words can find.
+
+    Not in the step that publishes: one statement changes a version once.
+    """
+    arguments = {
+        "refused": [text.sha256 for text, _ in reasons],
+        "reasons": [reason for _, reason in reasons],
+    }
+    return Change("refusals_told", _REFUSED, arguments)
 
 
 def published(space: int) -> tuple[Change, Change]:

@@ -23,7 +23,7 @@ class DocumentStatus(StrEnum):
     CHUNKED = "chunked"  # cut into passages, found by nothing yet
     EMBEDDING = "embedding"  # some passages have their vector
     READY = "ready"  # published: searches find it
-    READY_INCOMPLETE = "ready_incomplete"  # published, with pages that failed, came empty or cut
+    READY_INCOMPLETE = "ready_incomplete"  # published, with gaps: pages or vectors that are missing
     PARKED = "parked"  # waits for a time or for somebody; goes on by itself
     FAILED = "failed"  # ended; says where, why and what to do
     QUARANTINED = "quarantined"  # its file killed the process that read it
@@ -94,14 +94,19 @@ class ParseOptions:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingOptions:
-    """The embedding space, and how much goes into one request."""
+    """The embedding space, how much goes into one request, and how many are under way at once.
+
+    `batch_inputs` and `batch_tokens` keep a request's latency down, and its share of a limit per
+    minute; the vendor's own limits are larger.
+    """
 
     endpoint: str
     origin: Origin
     model: str
     dimensions: int
     batch_inputs: int = 256
-    batch_tokens: int = 200_000
+    batch_tokens: int = 100_000
+    requests_at_once: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +134,16 @@ def _digest(*parts: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class IncompletePage:
-    """A page that is missing from a published document, and why."""
+    """A gap in a published document, and why.
+
+    The page is missing; or `refused`: it is there, but its passage number `passage`, counted from
+    1 in the document, has no vector and is found by its words only.
+    """
 
     page: int
-    problem: Literal["failed", "empty", "cut"]
+    problem: Literal["failed", "empty", "cut", "refused"]
     detail: str = ""
+    passage: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,12 @@ from gristmill.pipeline.chunking import split
 from gristmill.pipeline.context import Context
 from gristmill.pipeline.document import DocumentStatus as Status
 from gristmill.pipeline.document import ParseOptions, Work
+from gristmill.pipeline.embedding import embed
 from gristmill.pipeline.inspection import Inspection, inspect, read_text
 from gristmill.pipeline.objects import find_object, hold_object, keep_object, key_of
 from gristmill.pipeline.parses import LOCAL, Parse, kept
 from gristmill.pipeline.parsing import collect, submit_parse
-from gristmill.pipeline.store import Change, saved, step
-from gristmill.services.openai import Embed
+from gristmill.pipeline.store import saved, step
 from gristmill.services.supabase import EnsureBucket, UploadObject
 
 Stage = Callable[[Context, Work], Awaitable[Work | None]]
@@ -107,48 +107,6 @@ async def cut(context: Context, work: Work) -> Work:
     work = replace(work, version=replace(work.version, lacks=len(missing)))
     async with context.database.connection() as connection:
         return await step(connection, work, Status.CHUNKED, f"{len(passages)} passages", *changes)
-
-
-async def embed(context: Context, work: Work) -> Work:
-    """chunked, embedding -> embedding, ready: buys one batch of vectors and keeps it.
-
-    The step that keeps the last batch also publishes the version.
-    """
-    options = context.options.embedding
-    space = await _space(context)
-    async with context.database.connection() as connection:
-        pending = await chunks.pending(connection, work, options, space)
-        if not pending.batch:
-            return await _publish(connection, work, space)
-    operation = Embed(
-        texts=tuple(text.text for text in pending.batch),
-        model=options.model,
-        dimensions=options.dimensions,
-        tokens=sum(text.tokens for text in pending.batch),
-    )
-    answer = await context.services.execute(operation)
-    vectors = chunks.embedded(space, pending.batch, answer.value.vectors)
-    async with context.database.connection() as connection:
-        if pending.is_last:
-            return await _publish(connection, work, space, vectors)
-        told = f"{len(pending.batch)} more vectors"
-        return await step(connection, work, Status.EMBEDDING, told, vectors)
-
-
-async def _space(context: Context) -> int:
-    options = context.options.embedding
-    if options not in context.spaces:
-        async with context.database.connection() as connection:
-            context.spaces[options] = await chunks.space_of(connection, options)
-    return context.spaces[options]
-
-
-async def _publish(connection: Connection, work: Work, space: int, *last: Change) -> Work:
-    changes = (*last, *chunks.published(space))
-    if work.version.lacks:
-        lack = f"lacks {work.version.lacks} pages"
-        return await step(connection, work, Status.READY_INCOMPLETE, lack, *changes)
-    return await step(connection, work, Status.READY, "", *changes)
 
 
 STAGES: Final[Mapping[Status, Stage]] = {

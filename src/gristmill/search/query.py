@@ -131,7 +131,7 @@ class Search:
 
     async def _embedded(self, question: str) -> tuple[HalfVector | None, tuple[str, ...]]:
         options = self._options
-        operation = Embed((question,), options.model, options.dimensions, count(question))
+        operation = Embed((question,), options.model, options.dimensions, (count(question),))
         try:
             answer = await self._services.execute(operation)
         except DatabaseUnavailable:

@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from gristmill.errors import (
+    InvalidInput,
     InvalidResponse,
     NotFound,
     OutcomeUnknown,
@@ -18,6 +19,7 @@ from gristmill.errors import (
     Rejected,
     ServiceError,
     Throttled,
+    TooLarge,
     Unauthorized,
     Unavailable,
 )
@@ -38,6 +40,8 @@ _NAMES = {"openai": "OpenAI", "llamaparse": "LlamaParse", "supabase": "Supabase 
 
 _WORDS: Mapping[type[ServiceError], tuple[str, str]] = {
     Rejected: ("refused this request", "The same request fails again; change the input."),
+    InvalidInput: ("refused one of the inputs", "Change that input; the others may pass."),
+    TooLarge: ("refused this request as too large", "Send it in smaller parts."),
     NotFound: ("does not have what was asked for", "It was deleted, expired, or never there."),
     Unauthorized: ("does not accept this key", "Check the key, its rights and its region."),
     Throttled: ("was asked too fast", "Wait; lower the rate limit if this repeats."),

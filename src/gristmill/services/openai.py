@@ -1,19 +1,23 @@
 """OpenAI embeddings.
 
-Rules of the vendor relied on here, with their source:
+Rules of the vendor relied on here, with their source; those of errors are in `openai_errors`:
 
-- At most 2048 inputs, each of 1 to 8192 tokens, 300,000 tokens in all; an empty string fails the
-  whole request. (SDK docstring of `embeddings.create`; error texts of the live service)
+- At most 2048 inputs, each of 1 to 8192 tokens, 300,000 tokens in all; an empty string, or one
+  input over its limit, fails the whole request. (SDK docstring of `embeddings.create`; error texts
+  of the live service)
+- Tokens are those of cl100k_base for all three models. (model page; equal in all recorded traffic)
 - `encoding_format: base64` is standard base64 over little-endian float32; vectors have length 1,
   with `dimensions` too. (SDK source `resources/embeddings.py`; recorded traffic)
-- `dimensions` is refused for text-embedding-ada-002. (API reference)
-- Billed is `usage.prompt_tokens`, the true number of cl100k tokens. (API reference; equal in all
-  recorded traffic)
-- An exhausted credit is a 429 as well, told apart by `code` only; "Request too large" is a 429 that
-  no waiting cures. (guide "Error codes")
-- Limits come back as `x-ratelimit-{limit,remaining,reset}-{requests,tokens,project-tokens}`.
-  (guide "Rate limits")
-- Retry-After is a floor, and may be missing; the text says "try again in 2.812s". (same guide)
+- `index` is the place of the input; the order of `data` is not promised. (API reference)
+- `dimensions` is refused for text-embedding-ada-002, which always gives 1536. (API reference)
+- Billed is `usage.prompt_tokens`, the true number of tokens, without a split by input. (API
+  reference; equal to our count in all recorded traffic)
+- `model` in the answer may be a dated name: `text-embedding-ada-002-v2`. (recorded traffic)
+- Limits come back as `x-ratelimit-{limit,remaining,reset}-{requests,tokens,project-tokens}`, the
+  reset as a Go duration. (guide "Rate limits"; recorded traffic)
+- `GET /models` is free and needs a good key: the health probe. (API reference)
+
+What breaks the first or the fifth of these is refused here, before anything is sent.
 
 The request goes through the SDK's own `post` with a ready body, because `embeddings.create` makes a
 Python object of every number: 4 times the cost of 256 vectors.
@@ -30,30 +34,24 @@ import numpy.typing as npt
 import orjson
 
 from gristmill.contract import Operation, RateLimitFeedback, Settled, Usage
-from gristmill.errors import QuotaExhausted, Rejected, ServiceError, Throttled, Unavailable
+from gristmill.errors import InvalidInput, Rejected, ServiceError, TooLarge
 from gristmill.services import failures
 from gristmill.services.adapter import Adapter, Handler, Reply
+from gristmill.services.openai_batching import (
+    MAX_INPUT_TOKENS,
+    MAX_INPUTS,
+    MAX_REQUEST_TOKENS,
+    is_fit,
+)
+from gristmill.services.openai_errors import classify
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 _FIXED_SIZE_MODEL = "text-embedding-ada-002"
+_FIXED_SIZE = 1536
 _NORM_TOLERANCE = 1e-3
 _LIMIT_NAMES = ("requests", "tokens", "project-requests", "project-tokens")
-
-# Codes that say more than their status (guide "Error codes" and "Spend limits").
-_NO_CREDIT = frozenset(
-    {
-        "insufficient_quota",
-        "credit_balance_exhausted",
-        "organization_spend_limit_exceeded",
-        "project_spend_limit_exceeded",
-        "organization_usage_limit_exceeded",
-        "billing_hard_limit_reached",
-        "billing_not_active",
-    }
-)
-_TOO_FAST = frozenset({"rate_limit_exceeded", "slow_down"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +68,10 @@ class Embeddings:
 
 @dataclass(frozen=True, slots=True)
 class Embed(Operation[Embeddings]):
-    """Embeds texts. `tokens` is their exact total of cl100k tokens, counted by the caller.
+    """Embeds texts in one request. `tokens` are their exact counts, of cl100k, by the caller.
 
-    Nothing changes at the vendor, so a repeat is safe; but it is billed again.
+    Nothing changes at the vendor, so a repeat is safe; but it is billed again. Raises ValueError
+    unless there is a count for each text.
     """
 
     service: ClassVar[str] = "openai"
@@ -80,10 +79,14 @@ class Embed(Operation[Embeddings]):
     texts: tuple[str, ...]
     model: str
     dimensions: int
-    tokens: int
+    tokens: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.tokens) != len(self.texts):
+            raise ValueError(f"{len(self.tokens)} token counts for {len(self.texts)} texts")
 
     def worst_case(self) -> Usage:
-        return Usage(product=self.model, unit="tokens", quantity=self.tokens)
+        return Usage(product=self.model, unit="tokens", quantity=sum(self.tokens))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,7 @@ class OpenAI(Adapter["AsyncOpenAI"]):
         return ListModels()
 
     async def _embed(self, sdk: "AsyncOpenAI", operation: Embed) -> Reply[Embeddings]:
+        check(operation)
         response = await sdk.post(
             "/embeddings", content=request_body(operation), cast_to=httpx.Response
         )
@@ -155,11 +159,45 @@ class OpenAI(Adapter["AsyncOpenAI"]):
         return rate_limits(response.headers)
 
 
+def check(operation: Embed) -> None:
+    """Refuses what the vendor would refuse, or bill and answer uselessly.
+
+    Raises:
+        InvalidInput: a text is empty or over its limit; `index` says which.
+        TooLarge: too many texts, or tokens in all.
+        Rejected: nothing to embed, or vectors that the model does not make.
+    """
+    texts, counts = operation.texts, operation.tokens
+    for index, (text, tokens) in enumerate(zip(texts, counts, strict=True)):
+        if not text or not is_fit(tokens):
+            raise _invalid(index, f"{tokens:,} tokens, not 1 to {MAX_INPUT_TOKENS:,}")
+    total = sum(counts)
+    if len(texts) > MAX_INPUTS:
+        raise _unsent(TooLarge, f"{len(texts):,} texts, at most {MAX_INPUTS:,} in one request")
+    if total > MAX_REQUEST_TOKENS:
+        raise _unsent(TooLarge, f"{total:,} tokens, at most {MAX_REQUEST_TOKENS:,} in one request")
+    if not texts:
+        raise _unsent(Rejected, "there is no text")
+    if operation.model == _FIXED_SIZE_MODEL and operation.dimensions != _FIXED_SIZE:
+        raise _unsent(Rejected, f"vectors of {_FIXED_SIZE_MODEL} have {_FIXED_SIZE} dimensions")
+
+
+def _unsent(kind: type[ServiceError], reason: str) -> ServiceError:
+    return failures.failure(kind, Embed.service, f"{reason}; nothing was sent")
+
+
+def _invalid(index: int, reason: str) -> ServiceError:
+    error = _unsent(InvalidInput, f"text {index} has {reason}")
+    if isinstance(error, InvalidInput):
+        error.index = index
+    return error
+
+
 def request_body(operation: Embed) -> bytes:
     """The JSON body.
 
     Raises:
-        Rejected: a text holds half of a surrogate pair, which no JSON can carry.
+        InvalidInput: a text holds half of a surrogate pair, which no JSON can carry.
     """
     body: dict[str, Any] = {
         "model": operation.model,
@@ -170,10 +208,17 @@ def request_body(operation: Embed) -> bytes:
         body["dimensions"] = operation.dimensions
     try:
         return orjson.dumps(body)
-    except orjson.JSONEncodeError as error:
-        raise failures.failure(
-            Rejected, Embed.service, f"a text is not valid Unicode ({error}); nothing was sent"
-        ) from None
+    except orjson.JSONEncodeError:
+        index = next(i for i, text in enumerate(operation.texts) if not _is_unicode(text))
+        raise _invalid(index, "half of a surrogate pair, which is no valid Unicode") from None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_embeddings(content: bytes, operation: Embed) -> tuple[Embeddings, bool]:
@@ -188,7 +233,7 @@ def read_embeddings(content: bytes, operation: Embed) -> tuple[Embeddings, bool]
     model = str(body["model"])
     if isinstance(billed, int) and billed >= 0:
         return Embeddings(vectors, model, billed), True
-    return Embeddings(vectors, model, operation.tokens), False
+    return Embeddings(vectors, model, sum(operation.tokens)), False
 
 
 def _vectors(
@@ -226,27 +271,3 @@ def _rate_limit(headers: Mapping[str, str], name: str) -> RateLimitFeedback | No
         remaining=int(remaining) if remaining.isdecimal() else None,
         reset=failures.duration(reset),
     )
-
-
-def classify(answer: failures.Answer) -> ServiceError:
-    """Our error for an answer of OpenAI: by its code first, then by its status."""
-    code, kind_of_error, message = _error_fields(answer.text)
-    kind = failures.by_status(answer.status, safe=answer.safe)
-    advice = ""
-    if code in _NO_CREDIT or kind_of_error in _NO_CREDIT:
-        kind = QuotaExhausted
-    elif message.startswith("Request too large"):
-        kind, advice = Rejected, "Send fewer tokens in one request than the limit of a minute."
-    elif code in _TOO_FAST:
-        kind = Throttled
-    elif code == "server_is_overloaded" or answer.status == 409:
-        kind = Unavailable
-    return failures.answered(answer, kind, message, code=code or kind_of_error, advice=advice)
-
-
-def _error_fields(text: str) -> tuple[str | None, str | None, str]:
-    try:
-        error = orjson.loads(text)["error"]
-        return error.get("code"), error.get("type"), str(error.get("message") or "")
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return None, None, ""

@@ -198,11 +198,22 @@ class Settings(BaseModel):
         Field(ge=1, le=2048),
         Setting(
             "GRISTMILL_EMBEDDING_BATCH",
-            "Chunks that one request embeds.",
+            "Most chunks that one request embeds.",
             "a whole number from 1 to 2048",
             "256",
         ),
     ] = 256
+    embedding_batch_tokens: Annotated[
+        int,
+        Field(ge=1000, le=300_000),
+        Setting(
+            "GRISTMILL_EMBEDDING_BATCH_TOKENS",
+            "Most tokens of one request. Fewer: answered sooner, and no big bite out of the limit "
+            "per minute that others wait for.",
+            "a whole number from 1000 to 300000",
+            "30000",
+        ),
+    ] = 100_000
 
     llama_cloud_api_key: Annotated[
         Key | None,

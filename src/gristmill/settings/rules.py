@@ -21,7 +21,6 @@ NATIVE_DIMENSIONS: Final = {
     "text-embedding-ada-002": 1536,
 }
 FIXED_DIMENSIONS: Final = "text-embedding-ada-002"
-REQUEST_TOKENS: Final = 300_000  # OpenAI's limit for the sum over one embeddings request's inputs
 
 
 def problems(settings: "Settings") -> Iterator[Problem]:
@@ -99,11 +98,4 @@ def _chunks(settings: "Settings") -> Iterator[Problem]:
             f"Chunks of {tokens} tokens cannot repeat {settings.chunk_overlap} of them.",
             right=f"a whole number from 0 to {tokens - 1}",
             example=str(tokens // 8),
-        )
-    if settings.embedding_batch * tokens > REQUEST_TOKENS:
-        yield words["embedding_batch"].problem(
-            f"{settings.embedding_batch} chunks of {tokens} tokens are more than the "
-            f"{REQUEST_TOKENS} tokens that one request may have.",
-            right=f"a whole number from 1 to {REQUEST_TOKENS // tokens}",
-            example=str(REQUEST_TOKENS // tokens),
         )

@@ -155,10 +155,10 @@ async def test_an_older_runner_neither_takes_the_wheel_nor_reuses_vectors(
         newest = await claimed(database, work.document_id)
         before = await everything(database)
         assert await parses.drive(connection, work) is None
-        assert (await chunks.pending(connection, work, EMBEDDING, space)).batch == []
+        assert (await chunks.pending(connection, work, space, 9)).texts == []
         assert await everything(database) == before
         assert await parses.drive(connection, newest) is not None
-        assert len((await chunks.pending(connection, newest, EMBEDDING, space)).batch) == 1
+        assert len((await chunks.pending(connection, newest, space, 9)).texts) == 1
 
 
 async def test_a_step_gives_the_document_as_the_next_claim_finds_it(
@@ -189,10 +189,10 @@ async def test_the_last_batch_and_the_publication_are_one_commit(
     async with database.connection() as connection:
         await add_passages(connection, work)
         space = await chunks.space_of(connection, EMBEDDING)
-        pending = await chunks.pending(connection, work, EMBEDDING, space)
-        assert pending.is_last
+        pending = await chunks.pending(connection, work, space, 1)
+        assert pending.is_all
         vectors = np.ones((1, 4), dtype=np.float32)
-        kept = chunks.embedded(space, pending.batch, vectors)
+        kept = chunks.embedded(space, pending.texts, vectors)
         changes = (kept, *chunks.published(space))
         await store.step(connection, work, DocumentStatus.READY, "", *changes)
     rows = await everything(database)
@@ -201,19 +201,42 @@ async def test_the_last_batch_and_the_publication_are_one_commit(
     assert [row["space_id"] for row in rows["chunks"]] == [space]
 
 
-@pytest.mark.parametrize(("inputs", "tokens"), [(1, 100), (100, 3)], ids=["inputs", "tokens"])
-async def test_a_batch_ends_at_either_limit_and_says_that_more_is_left(
-    database: Database, work: Work, inputs: int, tokens: int
+async def test_a_look_at_what_is_pending_takes_so_many_and_says_that_more_is_left(
+    database: Database, work: Work
 ) -> None:
     second = replace(PASSAGE, ordinal=1, text="Gruel")
-    options = replace(EMBEDDING, batch_inputs=inputs, batch_tokens=tokens)
     async with database.connection() as connection:
         added = chunks.added([PASSAGE, second])
         work = await store.step(connection, work, DocumentStatus.CHUNKED, "", added)
-        space = await chunks.space_of(connection, options)
-        pending = await chunks.pending(connection, work, options, space)
-    assert [text.text for text in pending.batch] == ["Grist"]
-    assert not pending.is_last
+        space = await chunks.space_of(connection, EMBEDDING)
+        pending = await chunks.pending(connection, work, space, 1)
+    assert [text.text for text in pending.texts] == ["Grist"]
+    assert not pending.is_all
+
+
+async def test_a_refused_text_is_a_gap_wherever_it_stands_and_pending_no_more(
+    database: Database, work: Work
+) -> None:
+    passages = [replace(PASSAGE, ordinal=n, text=text) for n, text in enumerate("abca")]
+    async with database.connection() as connection:
+        lacking = chunks.lacking([IncompletePage(9, "empty", "no text on it")])
+        added = chunks.added([replace(p, first_page=p.ordinal + 1) for p in passages])
+        work = await store.step(connection, work, DocumentStatus.CHUNKED, "", added, lacking)
+        space = await chunks.space_of(connection, EMBEDDING)
+        texts = (await chunks.pending(connection, work, space, 9)).texts
+        refused = chunks.refused([(texts[0], "because")])
+        work = await store.step(connection, work, DocumentStatus.EMBEDDING, "", refused)
+        left = await chunks.pending(connection, work, space, 9)
+        again = await store.claim(database, work.document_id)
+    assert [text.text for text in left.texts] == ["b", "c"]
+    assert again is not None
+    assert again.version.lacks == 3
+    found = (await everything(database))["versions"][0]["incomplete"]
+    assert [IncompletePage(**gap) for gap in found] == [
+        IncompletePage(9, "empty", "no text on it"),
+        IncompletePage(1, "refused", "because", passage=1),
+        IncompletePage(4, "refused", "because", passage=4),
+    ]
 
 
 async def test_a_text_that_has_a_vector_in_the_same_space_is_not_bought_again(
@@ -223,9 +246,8 @@ async def test_a_text_that_has_a_vector_in_the_same_space_is_not_bought_again(
         added = chunks.added([PASSAGE, replace(PASSAGE, ordinal=1, text="Gruel")])
         work = await store.step(connection, work, DocumentStatus.CHUNKED, "", added)
         space = await chunks.space_of(connection, EMBEDDING)
-        options = replace(EMBEDDING, batch_inputs=1)
-        first = await chunks.pending(connection, work, options, space)
-        vectors = chunks.embedded(space, first.batch, np.ones((1, 4), dtype=np.float32))
+        first = await chunks.pending(connection, work, space, 1)
+        vectors = chunks.embedded(space, first.texts, np.ones((1, 4), dtype=np.float32))
         work = await store.step(connection, work, DocumentStatus.EMBEDDING, "", vectors)
         await connection.execute(
             "INSERT INTO chunks (version_id, collection_id, ordinal, start_offset, end_offset,"
@@ -233,9 +255,9 @@ async def test_a_text_that_has_a_vector_in_the_same_space_is_not_bought_again(
             " SELECT version_id, collection_id, 2, 6, 11, 1, 1, headings, text, text_sha256,"
             " tokens, origin FROM chunks WHERE ordinal = 0"
         )
-        left = await chunks.pending(connection, work, options, space)
-    assert [text.text for text in left.batch] == ["Gruel"]
-    assert left.is_last
+        left = await chunks.pending(connection, work, space, 1)
+    assert [text.text for text in left.texts] == ["Gruel"]
+    assert left.is_all
     rows = {row["ordinal"]: row["space_id"] for row in (await everything(database))["chunks"]}
     assert rows == {0: space, 1: None, 2: space}
 

@@ -1,6 +1,7 @@
 """The OpenAI adapter: requests, vectors, usage, limits, errors."""
 
 import base64
+import json
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from gristmill import errors
 from gristmill.contract import Origin, Settled, Usage
 from gristmill.services.failures import Answer
-from gristmill.services.openai import Embed, Embeddings, ListModels, classify, rate_limits
+from gristmill.services.openai import Embed, Embeddings, ListModels, rate_limits
+from gristmill.services.openai_errors import classify
 
 DIMENSIONS = 4
 TEXTS = ("river", "mill", "stone")
@@ -33,8 +35,9 @@ def answer_with(vectors, order=None, usage=9, **changes):
 
 
 def embed(**changes):
-    facts = {"texts": TEXTS, "model": "text-embedding-3-small", "dimensions": 4, "tokens": 12}
-    return Embed(**{**facts, **changes})
+    facts = {"texts": TEXTS, "model": "text-embedding-3-small", "dimensions": 4}
+    facts |= changes
+    return Embed(**{"tokens": (4,) * len(facts["texts"]), **facts})
 
 
 async def test_vectors_come_back_as_one_float32_array_in_the_order_of_the_texts(vendor, openai):
@@ -69,8 +72,9 @@ async def test_the_request_asks_for_base64_and_carries_the_key(vendor, openai):
 
 
 async def test_dimensions_are_not_sent_to_the_model_that_refuses_them(vendor, openai):
-    vendor.says(200, answer_with(unit_vectors(), model="text-embedding-ada-002-v2"))
-    result = await openai.execute(embed(model="text-embedding-ada-002"))
+    vectors = unit_vectors(dimensions=1536)
+    vendor.says(200, answer_with(vectors, model="text-embedding-ada-002-v2"))
+    result = await openai.execute(embed(model="text-embedding-ada-002", dimensions=1536))
     assert "dimensions" not in vendor.requests[0].json()
     assert result.value.model == "text-embedding-ada-002-v2"
     assert result.settlement == Settled(Usage("text-embedding-ada-002", "tokens", 9))
@@ -132,10 +136,55 @@ async def test_an_answer_that_breaks_the_contract_is_never_used(vendor, openai, 
     assert not caught.value.no_effect, what
 
 
-async def test_half_a_surrogate_pair_is_refused_before_anything_is_sent(vendor, openai):
-    with pytest.raises(errors.Rejected, match="nothing was sent"):
-        await openai.execute(embed(texts=("fine", "broken \ud800")))
+UNSENDABLE = [
+    # what is wrong, the error, the index that it names
+    (embed(texts=("fine", "broken \ud800")), errors.InvalidInput, 1),
+    (embed(texts=("fine", "", "fine too")), errors.InvalidInput, 1),
+    (embed(texts=("long",), tokens=(8193,)), errors.InvalidInput, 0),
+    (embed(texts=("a", "b", "c"), tokens=(8192, 1, 8193)), errors.InvalidInput, 2),
+    (embed(texts=("a",) * 2049, tokens=(1,) * 2049), errors.TooLarge, None),
+    (embed(texts=("a",) * 37, tokens=(8192,) * 36 + (5089,)), errors.TooLarge, None),
+    (embed(texts=()), errors.Rejected, None),
+    (embed(model="text-embedding-ada-002", dimensions=256), errors.Rejected, None),
+]
+
+
+@pytest.mark.parametrize("row", UNSENDABLE, ids=range(len(UNSENDABLE)))
+async def test_what_cannot_succeed_is_refused_with_its_index_before_anything_is_sent(
+    vendor, openai, row
+):
+    operation, expected, index = row
+    with pytest.raises(errors.Rejected, match="nothing was sent") as caught:
+        await openai.execute(operation)
+    assert type(caught.value) is expected
+    assert getattr(caught.value, "index", None) == index
     assert vendor.requests == []
+
+
+@pytest.mark.parametrize(
+    ("model", "dimensions"),
+    [
+        ("text-embedding-3-small", 1536),
+        ("text-embedding-3-small", 512),
+        ("text-embedding-3-large", 3072),
+        ("text-embedding-3-large", 256),
+        ("text-embedding-ada-002", 1536),
+    ],
+)
+async def test_the_most_that_is_allowed_is_sent_for_every_model(vendor, openai, model, dimensions):
+    vendor.says(200, answer_with(unit_vectors(37, dimensions), model=model))
+    operation = embed(
+        texts=tuple(map(str, range(37))),
+        tokens=(8192,) * 36 + (5088,),  # 300,000
+        model=model,
+        dimensions=dimensions,
+    )
+    assert (await openai.execute(operation)).value.vectors.shape == (37, dimensions)
+
+
+def test_every_text_has_a_count():
+    with pytest.raises(ValueError, match="2 token counts for 3 texts"):
+        embed(tokens=(1, 1))
 
 
 async def test_the_worst_case_is_what_the_caller_counted():
@@ -180,14 +229,14 @@ TABLE = [
     (401, "invalid_request_error", None, "You didn't provide an API key", errors.Unauthorized, None),
     (403, None, "unsupported_country_region_territory", "Country, region, or territory not supported", errors.Unauthorized, None),
     (404, "invalid_request_error", "model_not_found", "The model `X` does not exist", errors.NotFound, None),
-    (400, "invalid_request_error", None, "Invalid 'input[1]': input cannot be an empty string.", errors.Rejected, None),
-    (400, "invalid_request_error", None, "Invalid 'input[0]': maximum input length is 8192 tokens.", errors.Rejected, None),
-    (400, "max_tokens_per_request", "max_tokens_per_request", "Requested 416735 tokens, max 300000 tokens per request", errors.Rejected, None),
-    (413, None, None, "", errors.Rejected, None),
+    (400, "invalid_request_error", None, "Invalid 'input[1]': input cannot be an empty string.", errors.InvalidInput, None),
+    (400, "invalid_request_error", None, "Invalid 'input[0]': maximum input length is 8192 tokens.", errors.InvalidInput, None),
+    (400, "max_tokens_per_request", "max_tokens_per_request", "Requested 416735 tokens, max 300000 tokens per request", errors.TooLarge, None),
+    (413, None, None, "", errors.TooLarge, None),
     (429, "tokens", "rate_limit_exceeded", RATE, errors.Throttled, 2.812),
     (429, "requests", "rate_limit_exceeded", "requests per min (RPM): Limit 500, Used 500, Requested 1. Please try again in 120ms.", errors.Throttled, 0.12),
     (429, "requests", "rate_limit_exceeded", "requests per day (RPD). Please try again in 7m12s.", errors.Throttled, 432),
-    (429, "tokens", "rate_limit_exceeded", LARGE, errors.Rejected, None),
+    (429, "tokens", "rate_limit_exceeded", LARGE, errors.TooLarge, None),
     (429, "rate_limit_error", "slow_down", "Slow down", errors.Throttled, None),
     (503, "rate_limit_error", "slow_down", "Slow down", errors.Throttled, None),
     (429, "insufficient_quota", "insufficient_quota", "You exceeded your current quota", errors.QuotaExhausted, None),
@@ -206,6 +255,36 @@ TABLE = [
     (408, None, None, "", errors.OutcomeUnknown, None),
     (307, None, None, "", errors.Rejected, None),
 ]  # fmt: skip
+
+
+REFERENCE = "Please check the API reference: https://platform.openai.com/docs/api-reference."
+REFUSALS = [
+    # message of a 400, error, index
+    ("Invalid 'input[3]': input cannot be an empty string.", errors.InvalidInput, 3),
+    ("Invalid 'input[41]': maximum input length is 8192 tokens.", errors.InvalidInput, 41),
+    (f"'$.input' is invalid. {REFERENCE}", errors.InvalidInput, None),
+    ("Your input was flagged.", errors.InvalidInput, None),
+    ("", errors.InvalidInput, None),
+    ("Invalid 'input': array length must be 2048 or less.", errors.TooLarge, None),
+    ("Invalid 'input': input cannot be an empty array.", errors.Rejected, None),
+    ("you must provide a model parameter", errors.Rejected, None),
+    ("This model does not support specifying dimensions.", errors.Rejected, None),
+    (f"'$.dimensions' is invalid. {REFERENCE}", errors.Rejected, None),
+    ("Invalid value for 'dimensions' = 9999. Must be less than or equal to 1536.", errors.Rejected, None),
+    (f"'$.encoding_format' is invalid. {REFERENCE}", errors.Rejected, None),
+    (f"'$' is invalid. {REFERENCE}", errors.Rejected, None),
+    ("Unrecognized request argument supplied: inputs", errors.Rejected, None),
+    ("We could not parse the JSON body of your request.", errors.Rejected, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", REFUSALS)
+def test_a_refusal_says_whether_one_text_or_the_whole_request_is_to_blame(row):
+    message, expected, index = row
+    body = json.dumps({"error": {"message": message, "type": "invalid_request_error"}})
+    error = classify(Answer("openai", 400, {}, body, safe=False))
+    assert type(error) is expected
+    assert getattr(error, "index", None) == index
 
 
 @pytest.mark.parametrize("row", TABLE)

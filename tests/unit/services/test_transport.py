@@ -40,7 +40,7 @@ def file(tmp_path):
 @pytest.fixture(params=range(15))
 def operation(request, file, tmp_path):
     return (
-        Embed(texts=("a",), model="text-embedding-3-small", dimensions=4, tokens=1),
+        Embed(texts=("a",), model="text-embedding-3-small", dimensions=4, tokens=(1,)),
         ListModels(),
         UploadFile(file, "paper.pdf", "doc-1"),
         SubmitParse("file", "fast", "latest", 3, "tag"),
@@ -223,7 +223,7 @@ async def test_a_large_request_is_sent_piece_by_piece_and_whole(vendor, adapter_
     texts = tuple(f"{number} " + "grain " * 300 for number in range(1500))
     vendor.says(400, {"error": {"message": "enough", "code": None}})
     with pytest.raises(errors.Rejected):
-        await adapter_of("openai").execute(Embed(texts, "text-embedding-3-small", 4, 1))
+        await adapter_of("openai").execute(Embed(texts, "text-embedding-3-small", 4, (200,) * 1500))
     (request,) = vendor.requests
     assert request.json()["input"] == list(texts)
     assert int(request.headers["content-length"]) == len(request.body) > 2_000_000

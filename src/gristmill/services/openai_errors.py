@@ -1,0 +1,96 @@
+"""OpenAI's error answers as errors of ours. Pure.
+
+Rules of the vendor relied on here, with their source:
+
+- The body is `{"error": {"message", "type", "param", "code"}}`; `param` is null in every recorded
+  error about embeddings, so that only the message tells what was wrong. (recorded traffic)
+- A bad input is named as `'input[3]'`, counted from 0. (error texts of the live service)
+- Too many tokens in all have the code `max_tokens_per_request`. (error texts of the live service)
+- An exhausted credit and spending caps are a 429 as well, told apart by `code` only. (guides "Error
+  codes" and "Spend limits")
+- "Request too large" is a 429 that no waiting cures: the request is larger than the limit of a
+  minute. (guide "Error codes")
+- Retry-After is a floor, and may be missing; the text says "try again in 2.812s". (guide "Rate
+  limits")
+- Which inputs a 400 of unknown text is about is not published: it may be one of them.
+"""
+
+import re
+from typing import Final
+
+import orjson
+
+from gristmill.errors import (
+    InvalidInput,
+    QuotaExhausted,
+    Rejected,
+    ServiceError,
+    Throttled,
+    TooLarge,
+    Unavailable,
+)
+from gristmill.services import failures
+
+# Codes that say more than their status.
+_NO_CREDIT: Final = frozenset(
+    {
+        "insufficient_quota",
+        "credit_balance_exhausted",
+        "organization_spend_limit_exceeded",
+        "project_spend_limit_exceeded",
+        "organization_usage_limit_exceeded",
+        "billing_hard_limit_reached",
+        "billing_not_active",
+    }
+)
+_TOO_FAST: Final = frozenset({"rate_limit_exceeded", "slow_down"})
+_TOO_MANY_TOKENS: Final = "max_tokens_per_request"
+
+_BAD_INPUT: Final = re.compile(r"'input\[(\d+)\]'")
+# What a 400 says when no other input would do better: another field, or no input at all.
+_ABOUT_REQUEST: Final = re.compile(
+    r"'\$?\.?(?!\$?\.?input)\w*'|dimensions|parameter|argument|JSON body|empty array"
+)
+
+
+def classify(answer: failures.Answer) -> ServiceError:
+    """Our error for an answer of OpenAI: by its code first, then by its status."""
+    code, kind_of_error, message = _error_fields(answer.text)
+    codes = {code, kind_of_error}
+    kind = failures.by_status(answer.status, safe=answer.safe)
+    advice = ""
+    if codes & _NO_CREDIT:
+        kind = QuotaExhausted
+    elif message.startswith("Request too large"):
+        kind, advice = TooLarge, "Send fewer tokens in one request than the limit of a minute."
+    elif code in _TOO_FAST:
+        kind = Throttled
+    elif code == "server_is_overloaded" or answer.status == 409:
+        kind = Unavailable
+    elif kind is Rejected:
+        kind = _rejected(answer.status, codes, message)
+    error = failures.answered(answer, kind, message, code=code or kind_of_error, advice=advice)
+    if isinstance(error, InvalidInput):
+        error.index = _named(message)
+    return error
+
+
+def _rejected(status: int, codes: set[str | None], message: str) -> type[Rejected]:
+    if status == 413 or _TOO_MANY_TOKENS in codes or "array length must be" in message:
+        return TooLarge
+    if status != 400 or (_named(message) is None and _ABOUT_REQUEST.search(message)):
+        return Rejected
+    return InvalidInput
+
+
+def _named(message: str) -> int | None:
+    found = _BAD_INPUT.search(message)
+    return int(found[1]) if found else None
+
+
+def _error_fields(text: str) -> tuple[str | None, str | None, str]:
+    try:
+        error = orjson.loads(text)["error"]
+        return error.get("code"), error.get("type"), str(error.get("message") or "")
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None, None, ""
