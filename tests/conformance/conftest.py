@@ -11,7 +11,7 @@ import ssl
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
 import httpx
@@ -153,14 +153,24 @@ async def storage(account: Account, flavour: str) -> AsyncIterator[AsyncStorageC
 
 
 @pytest.fixture
-async def docs(storage: AsyncStorageClient, against_real: bool) -> AsyncIterator[Any]:
-    """A private bucket of the test's own, empty; `docs.id` is its name."""
-    name = f"docs-{uuid.uuid4().hex}"
-    await storage.create_bucket(name)
-    bucket = storage.from_(name)
-    yield bucket
-    if against_real:
+async def new_bucket(storage: AsyncStorageClient, against_real: bool) -> AsyncIterator[Any]:
+    """Makes a bucket with a name nobody else has: `await new_bucket(public=True)`."""
+    made: list[str] = []
+
+    async def make(**options: Any) -> Any:
+        made.append(f"test-{uuid.uuid4().hex}")
+        await storage.create_bucket(made[-1], options=cast("Any", options or None))
+        return storage.from_(made[-1])
+
+    yield make
+    for name in made if against_real else []:
         await drop(storage, name)
+
+
+@pytest.fixture
+async def docs(new_bucket: Any) -> Any:
+    """A private bucket of the test's own, empty; `docs.id` is its name."""
+    return await new_bucket()
 
 
 async def drop(storage: AsyncStorageClient, name: str) -> None:
@@ -176,6 +186,17 @@ async def drop(storage: AsyncStorageClient, name: str) -> None:
 async def anonymous(account: Account, flavour: str) -> AsyncIterator[AsyncStorageClient]:
     """The storage as `anon` sees it."""
     async with storage_client(account, account["SUPABASE_ANON_KEY"], flavour) as client:
+        yield client
+
+
+@pytest.fixture
+async def storage_as(account: Account, flavour: str) -> AsyncIterator[Any]:
+    """The storage as the holder of another key or token sees it: `await storage_as(token)`."""
+    async with AsyncExitStack() as stack:
+
+        async def client(key: str) -> AsyncStorageClient:
+            return await stack.enter_async_context(storage_client(account, key, flavour))
+
         yield client
 
 
