@@ -1,45 +1,80 @@
 """The control plane under `/_simulator`: look at what happened, decide what happens next."""
 
 import os
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from gristmill_simulators import __version__
+from gristmill_simulators import __version__, environment, index
+from gristmill_simulators.calls import Filter
+from gristmill_simulators.explain import explain
 from gristmill_simulators.faults import Fault
+from gristmill_simulators.settings import Settings
 from gristmill_simulators.simulator import Simulator
 from gristmill_simulators.vendors import Vendors
 
+PREFIX = "/_simulator"
+
 _CHANGES = TypeAdapter(dict[str, Any])
+
+Handler = Callable[[Request], Awaitable[Response]]
+M = TypeVar("M", bound=BaseModel)
 
 
 class Control:
-    """No key is asked for: it listens on the loopback address only and guards nothing."""
+    """No key is asked for: it listens on the loopback address only and guards nothing.
+
+    The first line of a handler's docstring is what the index says about its route.
+    """
 
     def __init__(self, simulator: Simulator, vendors: Vendors) -> None:
         self._simulator = simulator
         self._vendors = vendors
 
-    def routes(self) -> list[BaseRoute]:
+    def table(self) -> list[tuple[str, str, Handler]]:
+        """Method, path and handler of every route, in the order of the index."""
         return [
-            Route("/health", self.health, methods=["GET"]),
-            Route("/reset", self.reset, methods=["POST"]),
-            Route("/calls", self.calls, methods=["GET"]),
-            Route("/calls/summary", self.summary, methods=["GET"]),
-            Route("/billed", self.billed, methods=["GET"]),
-            Route("/faults", self.list_faults, methods=["GET"]),
-            Route("/faults", self.add_faults, methods=["POST"]),
-            Route("/faults", self.clear_faults, methods=["DELETE"]),
-            Route("/settings", self.settings, methods=["GET"]),
-            Route("/settings", self.change_settings, methods=["POST"]),
+            ("GET", "", self.index),
+            ("GET", "/health", self.health),
+            ("GET", "/env", self.env),
+            ("GET", "/routes", self.routes_known),
+            ("GET", "/faults", self.list_faults),
+            ("POST", "/faults", self.add_faults),
+            ("DELETE", "/faults", self.clear_faults),
+            ("DELETE", "/faults/{id:int}", self.remove_fault),
+            ("GET", "/settings", self.settings),
+            ("POST", "/settings", self.change_settings),
+            ("DELETE", "/settings", self.reset_settings),
+            ("GET", "/settings/schema", self.settings_schema),
+            ("GET", "/calls", self.calls),
+            ("GET", "/calls/summary", self.summary),
+            ("DELETE", "/calls", self.clear_calls),
+            ("GET", "/billed", self.billed),
+            ("POST", "/reset", self.reset),
         ]
 
+    def routes(self) -> list[BaseRoute]:
+        """All of them, and an answer with advice for whatever is not there."""
+        table = self.table()
+        routes: list[BaseRoute] = [
+            Route(PREFIX + path, _answering(handler), methods=[method])
+            for method, path, handler in table
+        ]
+        lost = [PREFIX + path for path in ("/", "/{path:path}")]
+        return [*routes, *(Route(path, _not_found, methods=None) for path in lost)]
+
+    async def index(self, request: Request) -> Response:
+        """This list, the vendors' addresses, and the variables that a client needs."""
+        table = [(method, PREFIX + path, _summary(does)) for method, path, does in self.table()]
+        return index.page(request, table)
+
     async def health(self, _request: Request) -> Response:
-        """How a launcher knows that this is the simulator it looks for, and that it will stay."""
+        """Whether this is the simulator that a launcher looks for, and whether it will stay."""
         stopping = self._simulator.activity.stopping
         return _json(
             {
@@ -53,62 +88,112 @@ class Control:
             503 if stopping else 200,
         )
 
+    async def env(self, request: Request) -> Response:
+        """The client's variables as `export` lines, for `eval "$(curl -s …/_simulator/env)"`."""
+        return PlainTextResponse(environment.as_shell(index.base_url(request)))
+
+    async def routes_known(self, _request: Request) -> Response:
+        """Names of the vendors' routes, for faults and latency; misbehaviours; units."""
+        return _json(self._vendors.catalogue.described())
+
+    async def list_faults(self, _request: Request) -> Response:
+        """The faults still to come, in the order in which they are tried."""
+        return _json({"faults": self._simulator.faults.shown()})
+
+    async def add_faults(self, request: Request) -> Response:
+        """Add one fault or a list of them; the answer is all faults."""
+        given = orjson.loads(await request.body())
+        faults = [_validated(Fault, one) for one in (given if isinstance(given, list) else [given])]
+        self._simulator.faults.add(faults, self._vendors.catalogue)
+        return await self.list_faults(request)
+
+    async def clear_faults(self, request: Request) -> Response:
+        """Remove all faults."""
+        self._simulator.faults.clear()
+        return await self.list_faults(request)
+
+    async def remove_fault(self, request: Request) -> Response:
+        """Remove one fault; 404 if there is none of that number, or no longer."""
+        number = request.path_params["id"]
+        if not self._simulator.faults.remove(number):
+            return _json({"error": f"There is no fault {number}, or no longer."}, 404)
+        return await self.list_faults(request)
+
+    async def settings(self, _request: Request) -> Response:
+        """Quotas, latency, transitions and each vendor's switches as they are."""
+        return _json(self._simulator.settings.current.model_dump())
+
+    async def change_settings(self, request: Request) -> Response:
+        """Change what is named; the answer is all settings."""
+        try:
+            changed = self._simulator.settings.merged(_CHANGES.validate_json(await request.body()))
+        except ValidationError as error:
+            raise ValueError(explain(error, Settings)) from None
+        catalogue = self._vendors.catalogue
+        for pattern, model in changed.latency.items():
+            catalogue.check_units(model.per, pattern)
+        return _json((await self._simulator.settings.keep(changed)).model_dump())
+
+    async def reset_settings(self, _request: Request) -> Response:
+        """Put every setting back to its default."""
+        return _json((await self._simulator.settings.reset()).model_dump())
+
+    async def settings_schema(self, _request: Request) -> Response:
+        """The JSON Schema of the settings, with defaults, bounds and meanings."""
+        return _json(Settings.model_json_schema())
+
+    async def calls(self, request: Request) -> Response:
+        """Recorded calls; query: vendor, route, method, status, fault, after (an id), limit."""
+        wanted = _validated(Filter, dict(request.query_params))
+        names = None if wanted.route is None else self._vendors.catalogue.matching(wanted.route)
+        return _json({"calls": await self._simulator.calls.find(wanted, names)})
+
+    async def summary(self, _request: Request) -> Response:
+        """How many calls each route had, by status; 0 stands for a dropped one."""
+        return _json(await self._simulator.calls.summary())
+
+    async def clear_calls(self, _request: Request) -> Response:
+        """Forget the calls recorded so far; bills and limits stay."""
+        await self._simulator.calls.clear()
+        return _json({"calls": []})
+
+    async def billed(self, _request: Request) -> Response:
+        """Totals in each vendor's own unit: tokens, credits, bytes."""
+        await self._simulator.calls.flush()  # what nobody waited for is written, too
+        return _json(self._vendors.billed())
+
     async def reset(self, _request: Request) -> Response:
         """Forget everything: files, jobs, objects, bills, limits, faults, settings, calls."""
         await self._vendors.reset()
         return _json({"reset": True})
 
-    async def calls(self, request: Request) -> Response:
-        """Calls in order; query `vendor`, `route`, `limit` (1000), `after` (id of a call)."""
-        query = request.query_params
-        limit, after = query.get("limit", "1000"), query.get("after", "0")
-        if not (limit.isdigit() and after.isdigit()):
-            return _json({"error": "limit and after are numbers"}, 422)
-        found = await self._simulator.calls.find(
-            query.get("vendor"), query.get("route"), int(limit), int(after)
-        )
-        return _json({"calls": found})
 
-    async def summary(self, _request: Request) -> Response:
-        return _json(await self._simulator.calls.summary())
-
-    async def billed(self, _request: Request) -> Response:
-        await self._simulator.calls.flush()  # what nobody waited for is written, too
-        return _json(self._vendors.billed())
-
-    async def list_faults(self, _request: Request) -> Response:
-        return _json({"faults": self._simulator.faults.pending()})
-
-    async def add_faults(self, request: Request) -> Response:
-        """One fault or a list of them, used in the order given."""
+def _answering(handler: Handler) -> Handler:
+    async def answer(request: Request) -> Response:
         try:
-            given = orjson.loads(await request.body())
-            faults = [Fault.model_validate(one) for one in _as_list(given)]
-        except (ValidationError, ValueError) as error:
+            return await handler(request)
+        except orjson.JSONDecodeError as error:
+            return _json({"error": f"The body is no JSON: {error}."}, 422)
+        except ValueError as error:
             return _json({"error": str(error)}, 422)
-        for fault in faults:
-            self._simulator.faults.add(fault)
-        return await self.list_faults(request)
 
-    async def clear_faults(self, request: Request) -> Response:
-        self._simulator.faults.clear()
-        return await self.list_faults(request)
-
-    async def settings(self, _request: Request) -> Response:
-        return _json(self._simulator.settings.current.model_dump())
-
-    async def change_settings(self, request: Request) -> Response:
-        """Change what is named; the answer is all settings as they are now."""
-        try:
-            changes = _CHANGES.validate_json(await request.body())
-            changed = await self._simulator.settings.change(changes)
-        except (ValidationError, ValueError) as error:
-            return _json({"error": str(error)}, 422)
-        return _json(changed.model_dump())
+    return answer
 
 
-def _as_list(given: Any) -> list[Any]:  # noqa: ANN401 — any JSON value
-    return given if isinstance(given, list) else [given]
+async def _not_found(request: Request) -> Response:
+    asked = f"{request.method} {request.url.path}"
+    return _json({"error": f"There is no {asked}. GET {PREFIX} lists what there is."}, 404)
+
+
+def _validated(model: type[M], given: object) -> M:
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise ValueError(explain(error, model)) from None
+
+
+def _summary(handler: Handler) -> str:
+    return (handler.__doc__ or "").partition("\n")[0].removesuffix(".")
 
 
 def _json(value: object, status: int = 200) -> Response:

@@ -1,40 +1,125 @@
-"""Faults that a test asks for, and how each one reaches the client."""
+"""Faults that a test asks for: what they are, when they strike, which are still to come."""
 
-from fnmatch import fnmatchcase
-from typing import Literal
+import random
+import secrets
+from typing import Any, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
+from gristmill_simulators.catalogue import Catalogue
 from gristmill_simulators.database import Database
+from gristmill_simulators.pattern import fits
 from gristmill_simulators.settings import keep
+
+Kind = Literal[
+    "status",
+    "html",
+    "delay",
+    "delay_after",
+    "drop_before",
+    "drop_after",
+    "broken_json",
+    "cut_body",
+    "slow_body",
+    "vendor",
+]
+
+# kind: the fields that it takes beside those of every fault, and what the client sees
+KINDS: dict[str, tuple[tuple[str, ...], str]] = {
+    "status": (
+        ("status", "code", "headers"),
+        "the vendor's own error body for `status` (500) and `code`; nothing is done",
+    ),
+    "html": (
+        ("status", "headers"),
+        "a gateway's HTML page with `status` (502); nothing is done",
+    ),
+    "delay": (("seconds",), "`seconds` pass first; whoever leaves before that is not served"),
+    "delay_after": (("seconds",), "done and billed at once, the answer comes `seconds` later"),
+    "drop_before": ((), "the connection breaks, nothing is done"),
+    "drop_after": ((), "done and billed, then the connection breaks without an answer"),
+    "broken_json": ((), "done; the answer is the first half of the body, framed as if whole"),
+    "cut_body": ((), "done; the connection ends in the middle of the announced body"),
+    "slow_body": (("seconds",), "done; the headers come at once, the body drips in over `seconds`"),
+    "vendor": (("what",), "`what` only this vendor can do wrong: see `GET /_simulator/routes`"),
+}
+_NEEDED = {"seconds", "what"}
+_DEFAULT_STATUS = {"status": 500, "html": 502}
 
 
 class Fault(BaseModel):
-    """One thing that goes wrong on a route, `count` times (None: until removed).
+    """One thing that goes wrong on some calls of some routes; `KINDS` has the kinds.
 
-    `route` is a route's name or a pattern (`openai.*`). Kinds:
-
-    - `status`: the vendor's error body for `status` (and `code`), nothing is done;
-    - `delay`: `seconds` pass first, then the request is served;
-    - `drop_before`: the connection breaks, nothing is done;
-    - `drop_after`: the request is done, then the connection breaks without an answer;
-    - `broken_json`: done, and the answer is the first half of the body, properly framed;
-    - `cut_body`: done, and the connection ends in the middle of the announced body.
+    Among the calls that fit `route`, the first `after` pass, then each `every`-th one is hit, with
+    `probability` (drawn from `seed`), until `count` were hit.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    route: str
-    kind: Literal["status", "delay", "drop_before", "drop_after", "broken_json", "cut_body"]
-    count: int | None = Field(default=1, ge=1)
-    status: int = Field(default=500, ge=400, le=599)
-    code: str | None = None
-    seconds: float = Field(default=0.0, ge=0)
-    headers: dict[str, str] = Field(default_factory=dict)
+    route: str = Field(min_length=1, description="a route's name, its beginning, or a glob")
+    kind: Kind = Field(description="what goes wrong")
+    count: int | None = Field(
+        default=1, ge=1, description="how many calls are hit; null: until the fault is removed"
+    )
+    after: int = Field(default=0, ge=0, description="how many fitting calls pass before the first")
+    every: int = Field(default=1, ge=1, description="3 hits every third call")
+    probability: float = Field(default=1.0, gt=0, le=1, description="the chance of a call's turn")
+    seed: int | None = Field(default=None, description="makes the chances the same each time")
+    status: int | None = Field(default=None, ge=400, le=599, description="HTTP status")
+    code: str | None = Field(default=None, description="the vendor's error code")
+    headers: dict[str, str] | None = Field(default=None, description="added to the answer")
+    seconds: float | None = Field(default=None, gt=0, le=3600, description="how long")
+    what: str | None = Field(default=None, description="the name of a vendor's misbehaviour")
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        own = KINDS[self.kind][0]
+        for name in ("status", "code", "headers", "seconds", "what"):
+            given = getattr(self, name) is not None
+            if given and name not in own:
+                takes = f"It takes: {', '.join(own)}." if own else "It takes nothing."
+                raise ValueError(f"the kind {self.kind} has no {name}. {takes}")
+            if not given and name in own and name in _NEEDED:
+                raise ValueError(f"the kind {self.kind} needs {name}")
+        if self.status is None:
+            self.status = _DEFAULT_STATUS.get(self.kind)
+        if self.probability < 1 and self.seed is None:
+            self.seed = secrets.randbelow(2**31)  # shown in the list, to have the same again
+        return self
+
+    def is_endless(self) -> bool:
+        """Does it hit every call that fits, for ever?"""
+        return self.count is None and self.after == 0 and self.every == 1 and self.probability >= 1
 
 
-_FAULTS = TypeAdapter(list[Fault])
+class Pending(Fault):
+    """A fault that waits: its number, the calls it saw, and those it hit."""
+
+    id: int
+    seen: int = 0
+    used: int = 0
+
+    def strikes(self) -> bool:
+        """Look at one fitting call and decide."""
+        self.seen += 1
+        turn = self.seen - self.after
+        if turn < 1 or turn % self.every:
+            return False
+        if self.probability < 1:
+            # a draw depends on its number only: a restart does not begin the series anew
+            draw = random.Random(f"{self.seed}/{self.seen}").random()  # noqa: S311 — no secret
+            return draw < self.probability
+        return True
+
+    def shown(self) -> dict[str, Any]:
+        """The fields that mean something for its kind; `count` is what is left of it."""
+        own = KINDS[self.kind][0]
+        names = ("id", "route", "kind", *own, "count", "after", "every", "probability", "seed")
+        return {name: getattr(self, name) for name in (*names, "seen", "used")}
+
+
+_PENDING = TypeAdapter(list[Pending])
 
 
 class Faults:
@@ -43,36 +128,64 @@ class Faults:
     def __init__(self, database: Database) -> None:
         self._database = database
         row = database.read_one("SELECT value FROM kept WHERE name = 'faults'")
-        self._pending = [] if row is None else _FAULTS.validate_json(row["value"])
+        self.pending = [] if row is None else _PENDING.validate_json(row["value"])
 
-    def take(self, route: str) -> Fault | None:
-        if not self._pending:
+    def take(self, route: str) -> Pending | None:
+        """The fault that hits this call."""
+        if not self.pending:
             return None
-        for fault in self._pending:
-            if fault.route == route or fnmatchcase(route, fault.route):
-                self._use(fault)
-                return fault
-        return None
+        fitting = [fault for fault in self.pending if fits(fault.route, route)]
+        struck = next((fault for fault in fitting if fault.strikes()), None)
+        if struck is not None:
+            self._use(struck)
+        if fitting:
+            self._keep()
+        return struck
 
-    def add(self, fault: Fault) -> None:
-        self._pending.append(fault)
+    def add(self, faults: list[Fault], catalogue: Catalogue) -> None:
+        """All of them or none; raises ValueError for one that could never be used."""
+        draft = list(self.pending)
+        for fault in faults:
+            _check(fault, draft, catalogue)
+            number = max((pending.id for pending in draft), default=0) + 1
+            draft.append(Pending(**fault.model_dump(), id=number))
+        self.pending = draft
         self._keep()
 
-    def pending(self) -> list[dict[str, object]]:
-        return [fault.model_dump() for fault in self._pending]
+    def remove(self, number: int) -> bool:
+        """False if there is no such fault, or no longer."""
+        left = [fault for fault in self.pending if fault.id != number]
+        found = len(left) < len(self.pending)
+        self.pending = left
+        self._keep()
+        return found
 
     def clear(self) -> None:
-        self._pending = []
+        self.pending = []
         self._keep()
 
-    def _use(self, fault: Fault) -> None:
-        if fault.count is None:
-            return
-        fault.count -= 1
-        if fault.count == 0:
-            self._pending.remove(fault)
-        self._keep()
+    def shown(self) -> list[dict[str, Any]]:
+        return [fault.shown() for fault in self.pending]
+
+    def _use(self, fault: Pending) -> None:
+        fault.used += 1
+        if fault.count is not None:
+            fault.count -= 1
+            if fault.count == 0:
+                self.pending.remove(fault)
 
     def _keep(self) -> None:
-        value = orjson.dumps(self.pending())
+        value = orjson.dumps([fault.model_dump() for fault in self.pending])
         self._database.post(lambda connection: keep(connection, "faults", value))
+
+
+def _check(fault: Fault, earlier: list[Pending], catalogue: Catalogue) -> None:
+    matched = catalogue.matching(fault.route)
+    if fault.what is not None:
+        catalogue.check_misbehaviour(fault.what, fault.route)
+    for before in earlier:
+        if before.is_endless() and matched <= catalogue.matching(before.route):
+            raise ValueError(
+                f"{fault.kind} on {fault.route} would never happen: fault {before.id}"
+                f" ({before.kind} on {before.route}) takes every call. Remove that one first."
+            )

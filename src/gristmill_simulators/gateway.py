@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gristmill_simulators import __version__
-from gristmill_simulators.calls import Call
+from gristmill_simulators.calls import Call, masked
 from gristmill_simulators.operation import CALL
 from gristmill_simulators.simulator import Simulator
 
@@ -30,11 +30,13 @@ class Gateway:
             return
         simulator: Simulator = scope["app"].state.simulator
         call = _call(scope, simulator.clock())
+        if simulator.settings.current.record_headers:
+            call.headers = masked(scope["headers"])
         scope[CALL] = call
         began = time.perf_counter()
         simulator.activity.in_flight += 1
         try:
-            await self._answer(scope, receive, _Stamped(send, call))
+            await self._answer(scope, _counted(receive, call), _Stamped(send, call))
         finally:
             simulator.activity.in_flight -= 1
             simulator.activity.last = time.monotonic()
@@ -66,7 +68,18 @@ class _Stamped:
             self.started = True
             self._call.status = message["status"]
             message["headers"] = [*message["headers"], STAMP]
+        else:
+            self._call.response_bytes += len(message.get("body", b""))
         await self._send(message)
+
+
+def _counted(receive: Receive, call: Call) -> Receive:
+    async def counted() -> Message:
+        message = await receive()
+        call.request_bytes += len(message.get("body", b""))
+        return message
+
+    return counted
 
 
 def _call(scope: Scope, now: float) -> Call:

@@ -1,9 +1,11 @@
 """What only one vendor can do wrong, offered by the vendor and asked for by a fault."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from starlette.requests import Request
+
+from gristmill_simulators.pattern import fits
 
 ASKED = "simulator.misbehaviour"  # scope key
 
@@ -21,6 +23,11 @@ class Misbehaviour:
     routes: str
     meaning: str
     alter: Callable[[bytes], bytes] | None = None
+
+
+def find(offered: Iterable[Misbehaviour], name: str, route: str) -> Misbehaviour | None:
+    """The one of that name for that route; a name may mean different things on different routes."""
+    return next((one for one in offered if one.name == name and fits(one.routes, route)), None)
 
 
 def asked_of(request: Request) -> str | None:

@@ -1,6 +1,5 @@
 """A vendor's operation as an ASGI endpoint: its name, its faults, its latency, its errors."""
 
-import asyncio
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -10,19 +9,28 @@ from typing import Any, Protocol
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from gristmill_simulators.calls import Call
+from gristmill_simulators.delivery import (
+    Cut,
+    Halved,
+    Slow,
+    deliver,
+    discard,
+    drop,
+    gateway_page,
+    pause,
+)
 from gristmill_simulators.faults import Fault
-from gristmill_simulators.misbehaviour import Misbehaviour
+from gristmill_simulators.misbehaviour import ASKED, Misbehaviour, find
 from gristmill_simulators.simulator import Simulator
 
 _log = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Awaitable[Response]]
 
-CALL = "simulator.call"  # scope keys
-TRANSPORT = "simulator.transport"
+CALL = "simulator.call"  # scope key
 
 
 class Refusal(Exception):
@@ -86,39 +94,67 @@ class Operation:
     handler: Handler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope[CALL].route = self.name
+        call: Call = scope[CALL]
+        call.route = self.name
         fault = self.simulator.faults.take(self.name)
-        await asyncio.sleep(getattr(self.simulator.settings.current.latency, self.vendor.name))
-        if fault is not None and fault.kind == "delay":
-            await asyncio.sleep(fault.seconds)
+        latencies = self.simulator.latencies
+        latencies.configure(self.simulator.settings.current.latency)
         try:
-            await self._serve(scope, receive, send, fault)
+            await pause(scope, latencies.before(self.name))
+            if fault is None:
+                response = await self._answer(Request(scope, receive))
+                await deliver(response, scope, receive, send)
+            else:
+                call.fault = fault.kind if fault.what is None else f"{fault.kind}: {fault.what}"
+                await self._go_wrong(fault, _without_compression(scope), receive, send)
         except ClientDisconnect:
             _log.debug("%s: the client went away", self.name)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, fault: Fault | None) -> None:
-        match fault.kind if fault is not None else None:
-            case "status":
-                assert fault is not None  # noqa: S101 — tells mypy what the match has shown
-                response = self.vendor.failure(fault.status, fault.code)
-                response.headers.update(fault.headers)
-                await response(scope, receive, send)
-            case "drop_before":
-                await _drop(scope, receive)
-            case "drop_after":
-                await self._answer(Request(scope, receive))
-                await _drop(scope, receive)
-            case "broken_json":
-                response = _halved(await self._answer(Request(scope, receive)))
-                await response(scope, receive, send)
-            case "cut_body":
-                response = await self._answer(Request(scope, receive))
-                await response(scope, receive, _Cut(scope, receive, send))
-            case _:
-                response = await self._answer(Request(scope, receive))
-                await response(scope, receive, send)
+    async def _go_wrong(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+        if fault.kind == "delay":
+            await pause(scope, fault.seconds or 0)
+        if fault.kind == "drop_before":
+            await drop(scope, receive)
+            return
+        scope[ASKED] = fault.what
+        response = self._refused(fault) or await self._answer(Request(scope, receive))
+        if fault.kind == "drop_after":
+            await discard(response)
+            await drop(scope, receive)
+            return
+        if fault.kind == "delay_after":
+            await pause(scope, fault.seconds or 0)
+        if fault.what is not None:
+            response = self._altered(response, fault.what)
+        await deliver(response, scope, receive, _disturbed(fault, scope, receive, send))
+
+    def _refused(self, fault: Fault) -> Response | None:
+        if fault.status is None:
+            return None
+        if fault.kind == "html":
+            return gateway_page(fault.status, fault.headers or {})
+        response = self.vendor.failure(fault.status, fault.code)
+        response.headers.update(fault.headers or {})
+        return response
+
+    def _altered(self, response: Response, what: str) -> Response:
+        misbehaviour = find(self.vendor.misbehaviours, what, self.name)
+        if misbehaviour is None or misbehaviour.alter is None or response.status_code >= 400:
+            return response
+        headers = {k: v for k, v in response.headers.items() if k != "content-length"}
+        return Response(misbehaviour.alter(bytes(response.body)), response.status_code, headers)
 
     async def _answer(self, request: Request) -> Response:
+        response = await self._handled(request)
+        await pause(request.scope, self._more_latency(call_of(request), response))
+        return response
+
+    def _more_latency(self, call: Call, response: Response) -> float:
+        size = call.request_bytes + int(response.headers.get("content-length", 0))
+        units = call.units | {"megabytes": size / 1_000_000}
+        return self.simulator.latencies.after(self.name, units)
+
+    async def _handled(self, request: Request) -> Response:
         try:
             return await self.handler(request)
         except Refusal as refusal:
@@ -130,47 +166,21 @@ class Operation:
             return self.vendor.failure(500, None)
 
 
-@dataclass(slots=True)
-class _Cut:
-    """A `send` that delivers half of the first body message and ends the connection."""
-
-    scope: Scope
-    receive: Receive
-    send: Send
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] != "http.response.body":
-            await self.send(message)
-            return
-        body = message.get("body", b"")
-        await self.send({**message, "body": body[: len(body) // 2], "more_body": True})
-        _transport(self.scope).close()
-        await _until_gone(self.receive)
-        raise ClientDisconnect
+def _disturbed(fault: Fault, scope: Scope, receive: Receive, send: Send) -> Send:
+    match fault.kind:
+        case "broken_json":
+            return Halved(send)
+        case "cut_body":
+            return Cut(send, scope, receive)
+        case "slow_body":
+            return Slow(send, scope, fault.seconds or 0)
+    return send
 
 
-def _halved(response: Response) -> Response:
-    body = bytes(response.body)[: len(response.body) // 2]
-    headers = {k: v for k, v in response.headers.items() if k != "content-length"}
-    return Response(body, response.status_code, headers)
-
-
-async def _drop(scope: Scope, receive: Receive) -> None:
-    _transport(scope).abort()
-    await _until_gone(receive)
-
-
-def _transport(scope: Scope) -> Any:  # noqa: ANN401 — uvloop's transports share no base class
-    try:
-        return scope[TRANSPORT]
-    except KeyError:
-        raise ConnectionResetError("this server cannot drop a connection") from None
-
-
-async def _until_gone(receive: Receive) -> None:
-    # uvicorn would answer 500 for us if we returned before it has seen the connection go
-    while (await receive())["type"] != "http.disconnect":
-        pass
+def _without_compression(scope: Scope) -> Scope:
+    # half of a compressed body is no half of JSON
+    kept = [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]
+    return {**scope, "headers": kept}
 
 
 def route(

@@ -15,14 +15,13 @@ import uvicorn
 import uvloop
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import Mount
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gristmill_simulators import environment, vendors
 from gristmill_simulators.control import Control
+from gristmill_simulators.delivery import TRANSPORT
 from gristmill_simulators.gateway import Gateway
 from gristmill_simulators.lock import locked
-from gristmill_simulators.operation import TRANSPORT
 from gristmill_simulators.simulator import Simulator
 from gristmill_simulators.vendors import Vendors
 
@@ -50,8 +49,8 @@ def create_app(
             stack.push_async_callback(everything.close)
             await everything.start()
             app.state.simulator, app.state.vendors = simulator, everything
-            control = Mount("/_simulator", routes=Control(simulator, everything).routes())
-            app.router.routes[:] = [*everything.routes(), control]
+            control = Control(simulator, everything)
+            app.router.routes[:] = [*everything.routes(), *control.routes()]
             yield
 
     return Starlette(lifespan=lifespan, middleware=[Middleware(Gateway)])

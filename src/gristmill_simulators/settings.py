@@ -8,6 +8,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from gristmill_simulators.database import Database
+from gristmill_simulators.latency import Latency
 from gristmill_simulators.llamacloud.switches import Switches as LlamaCloudSwitches
 from gristmill_simulators.openai.switches import Switches as OpenAISwitches
 from gristmill_simulators.supabase_storage.switches import Switches as SupabaseSwitches
@@ -16,6 +17,7 @@ SCHEMA = "CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value BLOB NOT
 
 _Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Burst = Annotated[float, Field(gt=0, le=60)]
 
 
 class Transition(BaseModel):
@@ -23,8 +25,10 @@ class Transition(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["at_once", "polls", "seconds"] = "at_once"
-    value: float = Field(default=0, ge=0)
+    kind: Literal["at_once", "polls", "seconds"] = Field(
+        default="at_once", description="what a parse waits for before it shows as finished"
+    )
+    value: float = Field(default=0, ge=0, description="how many looks, or how many seconds")
 
 
 class Quotas(BaseModel):
@@ -36,24 +40,30 @@ class Quotas(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    openai_tier: Literal["free", "1", "2", "3", "4", "5"] = "5"
-    openai_requests_per_minute: _Rate | None = None
-    openai_requests_per_day: _Rate | None = None
-    openai_tokens_per_minute: _Rate | None = None
-    openai_burst_seconds: float = Field(default=60, gt=0, le=60)
-    openai_retry_after: bool = True
-    llamacloud_requests_per_minute: _Rate | None = None
-    llamacloud_burst_seconds: float = Field(default=60, gt=0, le=60)
-
-
-class Latency(BaseModel):
-    """Seconds added to every answer of a vendor."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    llamacloud: _Seconds = 0.0
-    openai: _Seconds = 0.0
-    supabase: _Seconds = 0.0
+    openai_tier: Literal["free", "1", "2", "3", "4", "5"] = Field(
+        default="5", description="usage tier, for the limits that are not set here"
+    )
+    openai_requests_per_minute: _Rate | None = Field(
+        default=None, description="per model; null: the tier's"
+    )
+    openai_requests_per_day: _Rate | None = Field(
+        default=None, description="per model; null: the tier's"
+    )
+    openai_tokens_per_minute: _Rate | None = Field(
+        default=None, description="per model, estimated from bytes; null: the tier's"
+    )
+    openai_burst_seconds: _Burst = Field(
+        default=60, description="part of a minute's quota that may be used in one go, in seconds"
+    )
+    openai_retry_after: bool = Field(
+        default=True, description="whether a 429 has a `retry-after` header"
+    )
+    llamacloud_requests_per_minute: _Rate | None = Field(
+        default=None, description="all routes together; null: no limit (the free plan has 20)"
+    )
+    llamacloud_burst_seconds: _Burst = Field(
+        default=60, description="part of a minute's quota that may be used in one go, in seconds"
+    )
 
 
 class Settings(BaseModel):
@@ -62,10 +72,20 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     transition: Transition = Transition()
-    billing_delay_seconds: _Seconds = 0.0
-    parse_timeout_seconds: float = Field(default=120, gt=0)
+    billing_delay_seconds: _Seconds = Field(
+        default=0.0, description="seconds after a parse until LlamaCloud shows its credits"
+    )
+    parse_timeout_seconds: float = Field(
+        default=120, gt=0, description="seconds after which a parse fails as timed out"
+    )
+    record_headers: bool = Field(
+        default=False, description="whether recorded calls have their headers, secrets masked"
+    )
     quotas: Quotas = Quotas()
-    latency: Latency = Latency()
+    latency: dict[str, Latency] = Field(
+        default_factory=dict,
+        description="by vendor, route or pattern: seconds or a model; null removes an entry",
+    )
     openai: OpenAISwitches = OpenAISwitches()
     llamacloud: LlamaCloudSwitches = LlamaCloudSwitches()
     supabase: SupabaseSwitches = SupabaseSwitches()
@@ -79,26 +99,33 @@ class SettingsStore:
         row = database.read_one("SELECT value FROM kept WHERE name = 'settings'")
         self.current = Settings() if row is None else Settings.model_validate_json(row["value"])
 
-    async def change(self, changes: Mapping[str, Any]) -> Settings:
-        """Merge `changes` one level deep; raises pydantic's ValidationError."""
+    def merged(self, changes: Mapping[str, Any]) -> Settings:
+        """The settings with `changes` one level deep; raises pydantic's ValidationError."""
         merged = self.current.model_dump()
         for name, value in changes.items():
             # a transition is replaced whole: a kind without its value would keep the old one
             nested = name != "transition" and isinstance(value, Mapping)
-            merged[name] = {**merged.get(name, {}), **value} if nested else value
-        return await self._keep(Settings.model_validate(merged))
+            merged[name] = {**_mapping(merged.get(name)), **value} if nested else value
+        if isinstance(latency := merged["latency"], Mapping):
+            merged["latency"] = {name: one for name, one in latency.items() if one is not None}
+        return Settings.model_validate(merged)
 
-    async def reset(self) -> Settings:
-        return await self._keep(Settings())
-
-    async def _keep(self, settings: Settings) -> Settings:
+    async def keep(self, settings: Settings) -> Settings:
+        """Use these from now on, restarts included."""
         value = settings.model_dump_json().encode()
         await self._database.write(lambda connection: keep(connection, "settings", value))
         self.current = settings
         return settings
+
+    async def reset(self) -> Settings:
+        return await self.keep(Settings())
 
 
 def keep(connection: sqlite3.Connection, name: str, value: object) -> None:
     """Store one named value; anything but bytes becomes JSON."""
     blob = value if isinstance(value, bytes) else orjson.dumps(value)
     connection.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (name, blob))
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

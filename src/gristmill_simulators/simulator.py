@@ -10,6 +10,7 @@ from gristmill_simulators import calls, settings
 from gristmill_simulators.calls import CallLog
 from gristmill_simulators.database import Database
 from gristmill_simulators.faults import Faults
+from gristmill_simulators.latency import Latencies
 from gristmill_simulators.settings import SettingsStore
 
 
@@ -35,6 +36,7 @@ class Simulator:
     calls: CallLog
     faults: Faults
     settings: SettingsStore
+    latencies: Latencies = field(default_factory=lambda: Latencies({}))
     instance: str = field(default_factory=lambda: uuid.uuid4().hex)
     activity: Activity = field(default_factory=Activity)
 
@@ -43,7 +45,7 @@ class Simulator:
         # uploaded documents may be real ones, only the vendors are simulated
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         # another schema gets another name and starts empty; simulated state is no treasure
-        database = Database(folder / "state-1.sqlite", calls.SCHEMA + settings.SCHEMA + schema)
+        database = Database(folder / "state-2.sqlite", calls.SCHEMA + settings.SCHEMA + schema)
         return cls(
             folder,
             database,

@@ -6,6 +6,8 @@ from typing import Any
 
 from starlette.routing import BaseRoute, Mount
 
+from gristmill_simulators import calls
+from gristmill_simulators.catalogue import Catalogue, named
 from gristmill_simulators.llamacloud import state as llamacloud_state
 from gristmill_simulators.llamacloud.routes import LlamaCloud
 from gristmill_simulators.openai import state as openai_state
@@ -34,11 +36,13 @@ class Vendors:
             LlamaCloud(simulator, workers),
             SupabaseStorage(simulator),
         )
+        self._routes = {vendor.name: vendor.routes() for vendor in self._all}
+        self.catalogue = self._catalogued()
 
     def routes(self) -> list[BaseRoute]:
         mounts: list[BaseRoute] = []
         for vendor in self._all:
-            routes = vendor.routes()
+            routes = self._routes[vendor.name]
             mounts += [Mount(path, routes=routes) for path in _PATHS[vendor.name]]
         return mounts
 
@@ -71,5 +75,16 @@ class Vendors:
     def _reset_tables(self, connection: sqlite3.Connection) -> None:
         for vendor in self._all:
             vendor.reset(connection)
-        for table in ("calls", "call_counts", "kept"):
-            connection.execute(f"DELETE FROM {table}")
+        calls.reset(connection)
+        connection.execute("DELETE FROM kept")
+
+    def _catalogued(self) -> Catalogue:
+        return Catalogue(
+            [
+                route
+                for vendor in self._all
+                for route in named(vendor.name, _PATHS[vendor.name][0], self._routes[vendor.name])
+            ],
+            [one for vendor in self._all for one in vendor.misbehaviours],
+            {vendor.name: vendor.units for vendor in self._all},
+        )
