@@ -8,7 +8,7 @@ import asyncio
 import errno
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -204,6 +204,7 @@ class System:
         names = environment(url)
         return _adapters(
             http,
+            self.settings.supabase_bucket,
             openai=(names["OPENAI_BASE_URL"], names["OPENAI_API_KEY"]),
             llamaparse=(names["LLAMA_CLOUD_BASE_URL"], names["LLAMA_CLOUD_API_KEY"]),
             supabase=(names["SUPABASE_URL"], names["SUPABASE_SERVICE_ROLE_KEY"]),
@@ -213,6 +214,7 @@ class System:
         settings = self.settings
         return _adapters(
             http,
+            settings.supabase_bucket,
             openai=(settings.openai_base_url, _plain(settings.openai_api_key)),
             llamaparse=(settings.llama_cloud_base_url, _plain(settings.llama_cloud_api_key)),
             supabase=(settings.supabase_url or "", _plain(settings.supabase_service_role_key)),
@@ -340,14 +342,16 @@ def _plain(secret: SecretStr | None) -> str:
     return "" if secret is None else secret.get_secret_value()
 
 
-def _adapters(http: "httpx.AsyncClient", **addresses: tuple[str, str]) -> "dict[str, Adapter[Any]]":
+def _adapters(
+    http: "httpx.AsyncClient", bucket: str, **addresses: tuple[str, str]
+) -> "dict[str, Adapter[Any]]":
     from gristmill.services.adapter import Endpoint
     from gristmill.services.llamaparse import LlamaParse
     from gristmill.services.openai import OpenAI
     from gristmill.services.supabase import Supabase
 
-    kinds: dict[str, type[Adapter[Any]]] = {
-        "openai": OpenAI, "llamaparse": LlamaParse, "supabase": Supabase
+    kinds: dict[str, Callable[..., Adapter[Any]]] = {
+        "openai": OpenAI, "llamaparse": LlamaParse, "supabase": partial(Supabase, bucket=bucket)
     }  # fmt: skip
     return {
         name: kinds[name](Endpoint(name, url, key), http) for name, (url, key) in addresses.items()

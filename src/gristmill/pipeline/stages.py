@@ -13,6 +13,7 @@ from typing import Final
 
 from gristmill.contract import Origin
 from gristmill.database.engine import Connection
+from gristmill.errors import NotFound
 from gristmill.pipeline import chunks, parses
 from gristmill.pipeline.chunking import split
 from gristmill.pipeline.context import Context
@@ -52,12 +53,22 @@ async def keep_file(context: Context, work: Work) -> Work:
 async def _upload(context: Context, work: Work, found: Inspection, path: Path) -> int:
     storage = context.options.storage
     key = key_of(work.version.sha256, found.kind)
+    upload = UploadObject(bucket=storage.bucket, key=key, path=path, content_type=found.mime)
+    await _ensure_bucket(context)
+    try:
+        result = await context.services.execute(upload)
+    except NotFound:  # somebody has removed the bucket since
+        context.buckets.discard(storage)
+        await _ensure_bucket(context)
+        result = await context.services.execute(upload)
+    return await keep_object(context.database, storage, work.version, key, result.origin)
+
+
+async def _ensure_bucket(context: Context) -> None:
+    storage = context.options.storage
     if storage not in context.buckets:
         await context.services.execute(EnsureBucket(bucket=storage.bucket))
         context.buckets.add(storage)
-    upload = UploadObject(bucket=storage.bucket, key=key, path=path, content_type=found.mime)
-    result = await context.services.execute(upload)
-    return await keep_object(context.database, storage, work.version, key, result.origin)
 
 
 async def choose_parser(context: Context, work: Work) -> Work:

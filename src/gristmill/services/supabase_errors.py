@@ -200,15 +200,16 @@ def bucket_refused(bucket: str, key: str) -> ServiceError:
     """A bucket is missing and this key may not create it: says who may, and how."""
     role = role_of(key)
     acting = f" ({role})" if role else ""
+    name = bucket.replace("'", "''")
     return failures.failure(
         Unauthorized,
         "supabase",
         f"the bucket {bucket!r} does not exist, and the role of this key{acting} may not create it",
         code=NO_BUCKET,
         advice=(
-            f"Create the private bucket {bucket} in the dashboard under Storage, or set"
-            " SUPABASE_SERVICE_ROLE_KEY: only service_role may create buckets, unless"
-            " storage.buckets has an INSERT policy for the role. Documents wait, and are stored"
-            " once it exists; what is indexed is found as before."
+            "Create the bucket in the dashboard under Storage, or with the SQL: insert into"
+            f" storage.buckets (id, name) values ('{name}', '{name}'); or set"
+            " SUPABASE_SERVICE_ROLE_KEY, as only service_role may create buckets unless"
+            " storage.buckets has an INSERT policy."
         ),
     )
