@@ -41,8 +41,7 @@ chaos: $(VENV)/.developed  ## Random kill -9 and outages, with the calls counted
 	$(BIN)/pytest tests/chaos -m slow --timeout 1200
 
 live: $(VENV)/.developed  ## What the vendors promise, asked of the real ones with your keys (billed)
-	$(BIN)/pytest tests/live -m live -rs
-	$(BIN)/pytest tests/conformance --against real -rs
+	$(BIN)/pytest tests/conformance tests/scenarios/test_integration.py --against real -rs
 
 clean:  ## Remove everything that make has made
 	rm -rf $(VENV) .gristmill .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
