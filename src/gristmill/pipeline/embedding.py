@@ -39,7 +39,7 @@ async def embed(context: Context, work: Work) -> Work:
     """
     options = context.options.embedding
     space = await _space(context)
-    most = options.requests_at_once * options.batch_inputs
+    most = options.requests_at_once * options.batch_inputs + 1  # one more shows the last as full
     async with context.database.connection() as connection:
         pending = await chunks.pending(connection, work, space, most)
         if not pending.texts:

@@ -20,7 +20,8 @@ from gristmill.errors import (
 
 HEALTHY: Final = "It answers and accepts the key."
 
-_FORBIDDEN: Final = 403
+# A good key without the right to ask; the code is OpenAI's, with 401 on some accounts.
+_FORBIDDEN: Final = frozenset({403, "missing_scope"})
 
 # The first kind that fits.
 _FINDINGS: Final[tuple[tuple[type[GristmillError], Status, str], ...]] = (
@@ -41,7 +42,7 @@ def finding(error: GristmillError) -> tuple[Status, str]:
         ((status, text) for kind, status, text in _FINDINGS if isinstance(error, kind)),
         (Status.UNHEALTHY, "It cannot be used."),
     )
-    if isinstance(error, Unauthorized) and error.status == _FORBIDDEN:
+    if isinstance(error, Unauthorized) and _FORBIDDEN.intersection((error.status, error.code)):
         sentence = "The key is not allowed to do this."
     return status, f"{sentence} {error} {error.advice}".strip()
 

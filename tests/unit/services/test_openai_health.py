@@ -15,6 +15,7 @@ STRANGER = "What answers there is broken, or another service."
 ANSWERS = [
     (401, "invalid_api_key", Status.UNHEALTHY, KEY),
     (403, None, Status.UNHEALTHY, FORBIDDEN),
+    (401, "missing_scope", Status.UNHEALTHY, FORBIDDEN),
     (429, "rate_limit_exceeded", Status.DEGRADED, LIMIT),
     (429, "slow_down", Status.DEGRADED, LIMIT),
     (429, "insufficient_quota", Status.UNHEALTHY, CREDIT),
