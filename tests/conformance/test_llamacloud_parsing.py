@@ -59,7 +59,7 @@ async def test_a_pdf_is_really_parsed_page_by_page(llama: AsyncLlamaCloud, pdf: 
     ]
     assert "wheat" in got.text.pages[0].text
     assert "rye" in got.markdown_full
-    assert got.items.pages[0].items == []
+    assert [item.type for item in got.items.pages[0].items] == ["text"]
     assert len(got.metadata.pages) == 3
     assert got.job_metadata["job_pages"] == 3
     assert got.job.usage.credits == 9.0

@@ -14,6 +14,8 @@ from typing import Any
 
 import orjson
 
+from gristmill_simulators.llamacloud import forms
+from gristmill_simulators.llamacloud.items import has_table
 from gristmill_simulators.llamacloud.pages import Wanted
 from gristmill_simulators.llamacloud.readers import select
 from gristmill_simulators.llamacloud.readers.document import Unreadable
@@ -33,8 +35,15 @@ def answer(line: bytes) -> dict[str, Any]:
         return {"error": "DOCUMENT_TOO_LARGE", "message": "the document needs too much memory"}
     except Exception as error:  # noqa: BLE001 — a reader's own failure is the file's failure
         return {"error": "PDF_IS_BROKEN", "message": f"{type(error).__name__} while reading"}
+    for page in pages:
+        page.cut()
     Path(request["output"]).write_bytes(orjson.dumps([asdict(page) for page in pages]))
-    return {"pages": len(pages), "sheets": select.is_spreadsheet(request["name"])}
+    return {
+        "numbers": [page.number for page in pages],
+        "sheets": select.is_spreadsheet(request["name"]),
+        "easy": [page.number for page in pages if not has_table(page.markdown)],
+        "forms": [page.number for page in pages if forms.fields(page.markdown)],
+    }
 
 
 def main() -> None:

@@ -52,13 +52,23 @@ def invalid(error: ValidationError) -> LlamaCloudError:
     return LlamaCloudError(422, [dict(detail) for detail in details])
 
 
-def invalid_field(loc: list[str], message: str, given: object) -> LlamaCloudError:
+def invalid_field(loc: list[str | int], message: str, given: object) -> LlamaCloudError:
     detail = {"type": "value_error", "loc": loc, "msg": message, "input": given}
     return LlamaCloudError(422, [detail])
 
 
+def malformed(message: str) -> LlamaCloudError:
+    """422 for a body that is no JSON."""
+    detail = {"type": "json_invalid", "loc": ["body"], "msg": f"JSON decode error: {message}"}
+    return LlamaCloudError(422, [{**detail, "input": {}}])
+
+
 def wrong_key() -> LlamaCloudError:
     return LlamaCloudError(401, _TEXTS[401])
+
+
+def credits_used_up() -> LlamaCloudError:
+    return LlamaCloudError(402, _TEXTS[402])
 
 
 def job_not_found() -> LlamaCloudError:

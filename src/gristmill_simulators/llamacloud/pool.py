@@ -28,17 +28,22 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """The file was read: how many pages, and whether they are sheets."""
+    """The file was read: the numbers of its pages, and whether they are sheets.
 
-    pages: int
-    sheets: bool
+    `easy` pages have no table, `forms` have something to fill in; prices may depend on both.
+    """
+
+    numbers: tuple[int, ...]
+    sheets: bool = False
+    easy: tuple[int, ...] = ()
+    forms: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The file was not read; `code` is one of the vendor's job failure codes."""
+    """The job failed; `code` is one of the vendor's job failure codes, where it has one."""
 
-    code: str
+    code: str | None
     message: str
 
 
@@ -161,4 +166,6 @@ def _request(reading: Reading) -> bytes:
 def _answer(answer: dict[str, Any]) -> Read | Failed:
     if "error" in answer:
         return Failed(answer["error"], answer["message"])
-    return Read(answer["pages"], answer["sheets"])
+    return Read(
+        tuple(answer["numbers"]), answer["sheets"], tuple(answer["easy"]), tuple(answer["forms"])
+    )

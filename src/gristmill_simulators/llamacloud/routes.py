@@ -1,26 +1,28 @@
-"""The routes under `/llamacloud`: authentication and limit first, then files and parse jobs."""
+"""The routes under `/llamacloud`: key, tenant and limits first, then the resource."""
 
 import sqlite3
 from typing import Any
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from gristmill_simulators.bucket import Bucket
-from gristmill_simulators.environment import LLAMA_CLOUD_API_KEY
-from gristmill_simulators.llamacloud import errors, state
+from gristmill_simulators.llamacloud import billing, errors, presigned, query, state
+from gristmill_simulators.llamacloud.admission import Admission
+from gristmill_simulators.llamacloud.configurations import Configurations
+from gristmill_simulators.llamacloud.delivery import Sender
 from gristmill_simulators.llamacloud.errors import LlamaCloudError
+from gristmill_simulators.llamacloud.expansion import Expansion
 from gristmill_simulators.llamacloud.files import Files
 from gristmill_simulators.llamacloud.parsing import Parsing
+from gristmill_simulators.llamacloud.presigned import Presigner
 from gristmill_simulators.llamacloud.runner import Runner
+from gristmill_simulators.llamacloud.submission import Submissions
+from gristmill_simulators.llamacloud.usage import Usage
+from gristmill_simulators.llamacloud.webhook_configs import WebhookConfigs
 from gristmill_simulators.misbehaviour import Misbehaviour
 from gristmill_simulators.operation import Handler, route
-from gristmill_simulators.settings import keep
 from gristmill_simulators.simulator import Simulator
-
-_LIMIT = "llamacloud.limit"
 
 
 class LlamaCloud:
@@ -33,24 +35,35 @@ class LlamaCloud:
     def __init__(self, simulator: Simulator, workers: int) -> None:
         self._simulator = simulator
         self._folders = state.Folders(simulator.folder)
-        self._runner = Runner(simulator, self._folders, workers)
-        self._files = Files(simulator, self._folders, self._runner)
-        self._parsing = Parsing(simulator, self._folders, self._runner)
-        self._bucket: Bucket | None = None
+        self._admission = Admission(simulator)
+        self._presigner = Presigner(simulator)
+        self._sender = Sender(simulator)
+        self._runner = Runner(simulator, self._folders, self._sender, workers)
+        self._files = Files(simulator, self._folders, self._runner, self._presigner)
+        expansion = Expansion(simulator, self._folders, self._presigner)
+        self._parsing = Parsing(simulator, expansion, self._sender)
+        self._configurations = Configurations(simulator)
+        self._webhooks = WebhookConfigs(simulator)
+        self._usage = Usage(simulator)
+        self._submissions = Submissions(
+            simulator,
+            self._admission,
+            stored=self._files,
+            configurations=self._configurations,
+            webhooks=self._webhooks,
+            runner=self._runner,
+            sender=self._sender,
+        )
 
     def routes(self) -> list[BaseRoute]:
-        files, parsing = self._files, self._parsing
-        one_file, one_job = "/api/v1/beta/files/{id}", "/api/v2/parse/{id}"
         return [
-            self._route("POST", "/api/v1/beta/files", "files.create", files.create),
-            self._route("GET", one_file, "files.retrieve", files.retrieve),
-            self._route("DELETE", one_file, "files.delete", files.delete),
-            self._route("POST", "/api/v2/parse", "parsing.create", parsing.create),
-            self._route("GET", "/api/v2/parse", "parsing.list", parsing.list_jobs),
-            self._route("GET", "/api/v2/parse/versions", "parsing.versions", parsing.versions),
-            self._route("POST", one_job + "/cancel", "parsing.cancel", parsing.cancel),
-            self._route("GET", one_job, "parsing.get", parsing.get),
-            self._route("DELETE", one_job, "parsing.delete", parsing.delete),
+            *self._file_routes("/api/v1/beta/files"),
+            *self._parse_routes("/api/v2/parse"),
+            *self._webhook_routes("/api/v1/beta/webhook-configs"),
+            *self._configuration_routes("/api/v1/beta/configurations"),
+            *self._usage_routes("/api/v1/beta/usage-metrics"),
+            self._open("GET", presigned.PATH, "presigned", self._download),
+            self._route("*", "/api/v1/parsing/{path:path}", "legacy", _legacy),
             self._route("*", "/{path:path}", "unknown", _unknown),
         ]
 
@@ -58,60 +71,102 @@ class LlamaCloud:
         return errors.failure(status)
 
     def billed(self) -> dict[str, Any]:
-        return state.billed(self._simulator.database)
+        return billing.billed(self._simulator.database)
 
     def busy(self) -> bool:
-        return self._runner.busy > 0
+        return self._runner.busy > 0 or self._sender.busy()
 
     async def start(self) -> None:
         await self._runner.resume()
+        self._sender.notify()
 
     async def close(self) -> None:
+        await self._sender.close()
         await self._runner.close()
 
     def reset(self, connection: sqlite3.Connection) -> None:
         state.reset(connection)
 
     def forget(self) -> None:
-        self._bucket = None
+        self._admission.forget()
         self._folders.empty()
+
+    def _file_routes(self, path: str) -> list[BaseRoute]:
+        files = self._files
+        return [
+            self._route("POST", path, "files.create", files.create),
+            self._route("GET", path, "files.list", files.list_files),
+            self._route("GET", path + "/{id}/content", "files.content", files.content),
+            self._route("GET", path + "/{id}", "files.retrieve", files.retrieve),
+            self._route("DELETE", path + "/{id}", "files.delete", files.delete),
+        ]
+
+    def _parse_routes(self, path: str) -> list[BaseRoute]:
+        parsing, submissions = self._parsing, self._submissions
+        return [
+            self._route("POST", path, "parsing.create", submissions.create),
+            self._route("POST", path + "/upload", "parsing.upload", submissions.upload),
+            self._route("GET", path, "parsing.list", parsing.list_jobs),
+            self._route("GET", path + "/versions", "parsing.versions", parsing.versions),
+            self._route("POST", path + "/{id}/cancel", "parsing.cancel", parsing.cancel),
+            self._route("GET", path + "/{id}", "parsing.get", parsing.get),
+            self._route("DELETE", path + "/{id}", "parsing.delete", parsing.delete),
+        ]
+
+    def _webhook_routes(self, path: str) -> list[BaseRoute]:
+        hooks, v2 = self._webhooks, "/api/v2/webhook-configs"
+        return [
+            self._route("POST", path, "webhooks.create", hooks.create),
+            self._route("GET", path, "webhooks.list", hooks.list_all),
+            self._route("GET", v2, "webhooks.list_paginated", hooks.list_paginated),
+            self._route("GET", path + "/{id}", "webhooks.retrieve", hooks.retrieve),
+            self._route("PUT", path + "/{id}", "webhooks.update", hooks.update),
+            self._route("DELETE", path + "/{id}", "webhooks.delete", hooks.delete),
+        ]
+
+    def _configuration_routes(self, path: str) -> list[BaseRoute]:
+        saved, name = self._configurations, "configurations"
+        return [
+            self._route("POST", path, f"{name}.create", saved.create),
+            self._route("GET", path, f"{name}.list", saved.list_configurations),
+            self._route("GET", path + "/{id}", f"{name}.retrieve", saved.retrieve),
+            self._route("PUT", path + "/{id}", f"{name}.update", saved.update),
+            self._route("DELETE", path + "/{id}", f"{name}.delete", saved.delete),
+        ]
+
+    def _usage_routes(self, path: str) -> list[BaseRoute]:
+        usage = self._usage
+        return [
+            self._route("GET", path, "usage.list", usage.rows),
+            self._route("GET", path + "/aggregate", "usage.aggregate", usage.aggregate),
+        ]
 
     def _route(self, method: str, path: str, name: str, handler: Handler) -> BaseRoute:
         async def admitted(request: Request) -> Response:
-            _authorize(request)
-            self._admit()
+            self._admission.authorize(request)
+            query.check_tenant(request)
+            self._admission.admit(name)
+            self._sender.notify()  # the clock may have moved since the last look
             return await handler(request)
 
-        return route(self._simulator, self, method, path, name=name, handler=admitted)
+        return self._open(method, path, name, admitted)
 
-    def _admit(self) -> None:
-        quotas = self._simulator.settings.current.quotas
-        limit = quotas.llamacloud_requests_per_minute
-        if limit is None:
-            return
-        now = self._simulator.clock()
-        capacity = limit * quotas.llamacloud_burst_seconds / 60
-        bucket = self._bucket or self._restored()
-        bucket.limit, bucket.capacity = limit, capacity
-        self._bucket = bucket
-        if bucket.wait(1, now) > 0:
-            raise LlamaCloudError(429, "Rate limit exceeded")
-        bucket.charge(1, now)
-        kept = orjson.dumps([bucket.used, bucket.at])
-        self._simulator.database.post(lambda connection: keep(connection, _LIMIT, kept))
+    def _open(self, method: str, path: str, name: str, handler: Handler) -> BaseRoute:
+        return route(self._simulator, self, method, path, name=name, handler=handler)
 
-    def _restored(self) -> Bucket:
-        row = self._simulator.database.read_one("SELECT value FROM kept WHERE name = ?", _LIMIT)
-        used, at = (0.0, 0.0) if row is None else orjson.loads(row["value"])
-        return Bucket(1, 60, 1, used, at)
+    async def _download(self, request: Request) -> Response:
+        refusal = self._presigner.refusal(request)
+        if refusal is not None:
+            return refusal
+        is_file = request.path_params["kind"] == "file"
+        return await (self._files if is_file else self._parsing).download(request)
 
 
-def _authorize(request: Request) -> None:
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not key:
-        raise LlamaCloudError(401, "Not authenticated")
-    if key != LLAMA_CLOUD_API_KEY:
-        raise errors.wrong_key()
+async def _legacy(request: Request) -> Response:
+    """Version 1 is told apart from what never was, and not built."""
+    if request.method == "POST":
+        raise LlamaCloudError(410, "This parse mode is gone; use POST /api/v2/parse")
+    raise LlamaCloudError(404, "Not Found")
 
 
 async def _unknown(_request: Request) -> Response:

@@ -4,23 +4,30 @@ import asyncio
 import logging
 import sqlite3
 import uuid
+from dataclasses import dataclass
+from typing import Any
 
-from gristmill_simulators.llamacloud import state
+import orjson
+
+from gristmill_simulators.llamacloud import billing, outbox, source, state
+from gristmill_simulators.llamacloud.delivery import Sender
+from gristmill_simulators.llamacloud.outcome import Outcome, decide
 from gristmill_simulators.llamacloud.pool import Failed, Pool, Read, Reading
+from gristmill_simulators.llamacloud.switches import Script, Switches
 from gristmill_simulators.simulator import Simulator
 
 _log = logging.getLogger(__name__)
-
-# credits a page; vendor's pricing page, read 2026-10-07
-CREDITS = {"fast": 1.0, "cost_effective": 3.0, "agentic": 10.0, "agentic_plus": 45.0}
 
 
 class Runner:
     """As many jobs at a time as there are reading processes; the rest wait in order."""
 
-    def __init__(self, simulator: Simulator, folders: state.Folders, workers: int) -> None:
+    def __init__(
+        self, simulator: Simulator, folders: state.Folders, sender: Sender, workers: int
+    ) -> None:
         self._simulator = simulator
         self._folders = folders
+        self._sender = sender
         self._pool = Pool(workers)
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._tasks = [asyncio.create_task(self._work()) for _ in range(workers)]
@@ -33,7 +40,8 @@ class Runner:
         for path in [*map(self._folders.file, files), *map(self._folders.result, results)]:
             path.unlink(missing_ok=True)
         rows = self._simulator.database.read(
-            "SELECT id FROM llama_jobs WHERE status IN ('PENDING', 'RUNNING') ORDER BY sequence"
+            "SELECT id FROM llama_jobs WHERE status IN ('PENDING', 'RUNNING') AND NOT stuck"
+            " ORDER BY sequence"
         )
         for row in rows:
             self.submit(row["id"])
@@ -67,19 +75,34 @@ class Runner:
         now = self._simulator.clock()
         database.post(lambda connection: _set_running(connection, job_id, now))
         result_id = uuid.uuid4().hex
-        outcome = await self._pool.read(
-            Reading(
-                self._folders.file(job["file_id"]),
-                job["file_name"],
-                job["target_pages"],
-                job["max_pages"],
-                self._folders.result(result_id),
-            ),
-            self._simulator.settings.current.parse_timeout_seconds,
-        )
+        read = await self._read(job, result_id)
+        end = _End(job_id, result_id, read, self._simulator.settings.current.llamacloud)
         now = self._simulator.clock()
-        await database.write(lambda c: _finish(c, job_id, outcome, result_id, now))
-        self.release_file(job["file_id"])
+        await database.write(lambda connection: end.write(connection, now))
+        self._sender.notify()
+        if job["file_id"] is not None:
+            self.release_file(job["file_id"])
+
+    async def _read(self, job: sqlite3.Row, result_id: str) -> Read | Failed:
+        path = self._folders.file(job["file_id"] or f"source-{result_id}")
+        if job["source_url"] is not None:
+            failed = await source.fetch(job["source_url"], path)
+            if failed is not None:
+                return failed
+        ranges = orjson.loads(job["options"]).get("page_ranges", {})
+        reading = Reading(
+            path,
+            job["file_name"],
+            ranges.get("target_pages"),
+            ranges.get("max_pages"),
+            self._folders.result(result_id),
+        )
+        try:
+            seconds = self._simulator.settings.current.parse_timeout_seconds
+            return await self._pool.read(reading, seconds)
+        finally:
+            if job["file_id"] is None:
+                path.unlink(missing_ok=True)
 
     def release_file(self, file_id: str) -> None:
         """Remove a deleted file's bytes once no unfinished job needs them."""
@@ -95,34 +118,118 @@ class Runner:
 
 
 def _set_running(connection: sqlite3.Connection, job_id: str, now: float) -> None:
-    connection.execute(
+    job = connection.execute(
         "UPDATE llama_jobs SET status = 'RUNNING', updated_at = ?"
-        " WHERE id = ? AND status = 'PENDING'",
+        " WHERE id = ? AND status = 'PENDING' RETURNING *",
         (now, job_id),
-    )
+    ).fetchone()
+    if job is not None:
+        outbox.tell(connection, job, "parse.running", now, now)
 
 
-def _finish(
-    connection: sqlite3.Connection, job_id: str, outcome: Read | Failed, result: str, now: float
-) -> None:
-    job = connection.execute("SELECT * FROM llama_jobs WHERE id = ?", (job_id,)).fetchone()
-    if job is None or job["status"] not in state.UNFINISHED:
-        return  # cancelled or deleted meanwhile
-    released = state.released_at(job, now)
-    if isinstance(outcome, Failed):
-        connection.execute(
-            "UPDATE llama_jobs SET status = 'FAILED', error_message = ?, released_at = ?,"
-            " updated_at = ? WHERE id = ?",
-            (f"{outcome.code}: {outcome.message}", released, now, job_id),
+@dataclass(frozen=True, slots=True)
+class _End:
+    """What a job comes to: its status, its result, its bill and its last event together."""
+
+    job_id: str
+    result_id: str
+    read: Read | Failed
+    switches: Switches
+
+    def write(self, connection: sqlite3.Connection, now: float) -> None:
+        job = connection.execute("SELECT * FROM llama_jobs WHERE id = ?", (self.job_id,)).fetchone()
+        if job is None:
+            return  # deleted by a reset
+        options = orjson.loads(job["options"])
+        if job["status"] not in state.UNFINISHED:  # cancelled meanwhile
+            if self.switches.bill_cancelled_jobs:
+                self._bill(connection, job, options, now)
+            return
+        outcome = self._outcome(job, options)
+        credits_ = None
+        if outcome.failure is None or self.switches.bill_failed_jobs:
+            credits_ = self._bill(connection, job, options, now, outcome.failed_pages)
+        if outcome.failure is None:
+            self._keep_result(connection, job, options, now)
+        self._end(connection, job, outcome, credits_, now)
+
+    def _outcome(self, job: sqlite3.Row, options: dict[str, Any]) -> Outcome:
+        script = None if job["script"] is None else Script.model_validate_json(job["script"])
+        takes = job["transition_value"] if job["transition"] == "seconds" else 0.0
+        return decide(
+            self.read,
+            script,
+            options["control"],
+            takes=takes,
+            default_timeout=self.switches.job_timeout_seconds,
         )
-        return
-    cost = outcome.pages * (1.0 if outcome.sheets else CREDITS[job["tier"]])
-    cost += outcome.pages * job["page_surcharge"]
-    row = {"id": result, "cache_key": job["cache_key"], "pages": outcome.pages, "created_at": now}
-    state.insert(connection, "llama_results", row)
-    connection.execute(
-        "UPDATE llama_jobs SET status = 'COMPLETED', result_id = ?, credits = ?, released_at = ?,"
-        " updated_at = ? WHERE id = ?",
-        (result, cost, released, now, job_id),
-    )
-    state.bill(connection, dict(job), outcome.pages, cost, now)
+
+    def _bill(
+        self,
+        connection: sqlite3.Connection,
+        job: sqlite3.Row,
+        options: dict[str, Any],
+        now: float,
+        failed_pages: tuple[int, ...] = (),
+    ) -> float | None:
+        if isinstance(self.read, Failed):
+            return None
+        unbilled = set() if self.switches.bill_failed_pages else set(failed_pages)
+        bill = billing.lines(job["tier"], options, self.read, unbilled)
+        billing.write(connection, job, bill, now)
+        credits_ = billing.total(bill)
+        connection.execute(
+            "UPDATE llama_jobs SET credits = ? WHERE id = ?", (credits_, self.job_id)
+        )
+        return credits_
+
+    def _keep_result(
+        self, connection: sqlite3.Connection, job: sqlite3.Row, options: dict[str, Any], now: float
+    ) -> None:
+        assert isinstance(self.read, Read)  # noqa: S101 — only a file that was read succeeds
+        easy = orjson.dumps(billing.easy_pages(options, self.read)).decode()
+        row = {
+            "id": self.result_id,
+            "cache_key": job["cache_key"],
+            "pages": len(self.read.numbers),
+            "easy_pages": easy,
+            "created_at": now,
+        }
+        state.insert(connection, "llama_results", row)
+        connection.execute(
+            "UPDATE llama_jobs SET result_id = ?, easy_pages = ? WHERE id = ?",
+            (self.result_id, easy, self.job_id),
+        )
+
+    def _end(
+        self,
+        connection: sqlite3.Connection,
+        job: sqlite3.Row,
+        outcome: Outcome,
+        credits_: float | None,
+        now: float,
+    ) -> None:
+        told = state.released_at(job, now)
+        if outcome.seconds is not None:
+            told = max(now, job["created_at"] + outcome.seconds)
+        failure = outcome.failure
+        ended = connection.execute(
+            "UPDATE llama_jobs SET status = ?, error_message = ?, failed_pages = ?, credits = ?,"
+            " released_at = ? + early, updated_at = ? WHERE id = ? RETURNING *",
+            (
+                "COMPLETED" if failure is None else "FAILED",
+                None if failure is None else self._message(failure),
+                orjson.dumps(outcome.failed_pages).decode() if outcome.failed_pages else None,
+                credits_,
+                told,
+                now,
+                self.job_id,
+            ),
+        ).fetchone()
+        if told is not None:
+            outbox.tell(connection, ended, outbox.end_of(ended), told, told)
+
+    def _message(self, failure: Failed) -> str:
+        if failure.code is None or not self.switches.error_code_in_message:
+            return failure.message
+        return f"{failure.code}: {failure.message}"

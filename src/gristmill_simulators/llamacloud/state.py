@@ -1,72 +1,80 @@
-"""Files, parse jobs, results and bills of the simulated project, in SQLite and on disk."""
+"""Files, parse jobs and results of the simulated project, in SQLite and on disk."""
 
-import secrets
 import shutil
 import sqlite3
-import string
-import uuid
 from pathlib import Path
 from typing import Any
 
 from gristmill_simulators.bodies import sweep
 from gristmill_simulators.database import Database
+from gristmill_simulators.llamacloud import billing, configurations, outbox, webhook_configs
 
-SCHEMA = """
+SCHEMA = (
+    """
 CREATE TABLE IF NOT EXISTS llama_files (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, purpose TEXT NOT NULL, external_file_id TEXT,
     sha256 TEXT NOT NULL, size INTEGER NOT NULL, created_at REAL NOT NULL, expires_at REAL);
+CREATE INDEX IF NOT EXISTS llama_files_created ON llama_files (created_at);
 CREATE TABLE IF NOT EXISTS llama_jobs (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
-    file_id TEXT NOT NULL, file_name TEXT NOT NULL, tier TEXT NOT NULL, version TEXT NOT NULL,
-    target_pages TEXT, max_pages INTEGER, page_surcharge REAL NOT NULL, cache_key TEXT,
-    client_name TEXT, user_metadata TEXT, webhooks TEXT, status TEXT NOT NULL,
+    file_id TEXT, file_name TEXT NOT NULL, source_url TEXT, tier TEXT NOT NULL,
+    version TEXT NOT NULL, options TEXT NOT NULL, script TEXT, cache_key TEXT,
+    client_name TEXT, user_metadata TEXT, hooks TEXT NOT NULL, status TEXT NOT NULL,
     error_message TEXT, created_at REAL NOT NULL, updated_at REAL NOT NULL,
     transition TEXT NOT NULL, transition_value REAL NOT NULL, polls INTEGER NOT NULL DEFAULT 0,
-    released_at REAL, billing_delay REAL NOT NULL, credits REAL, result_id TEXT,
-    cache_hit INTEGER NOT NULL DEFAULT 0);
+    early REAL NOT NULL, stuck INTEGER NOT NULL DEFAULT 0, released_at REAL,
+    billing_delay REAL NOT NULL, credits REAL, result_id TEXT, failed_pages TEXT,
+    easy_pages TEXT, cache_hit INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS llama_jobs_file ON llama_jobs (file_id);
 CREATE INDEX IF NOT EXISTS llama_jobs_unfinished ON llama_jobs (status)
     WHERE status IN ('PENDING', 'RUNNING');
 CREATE TABLE IF NOT EXISTS llama_results (
-    id TEXT PRIMARY KEY, cache_key TEXT, pages INTEGER NOT NULL, created_at REAL NOT NULL);
+    id TEXT PRIMARY KEY, cache_key TEXT, pages INTEGER NOT NULL, easy_pages TEXT,
+    created_at REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS llama_results_key ON llama_results (cache_key, created_at);
-CREATE TABLE IF NOT EXISTS llama_bills (
-    job_id TEXT PRIMARY KEY, tier TEXT NOT NULL, pages INTEGER NOT NULL, credits REAL NOT NULL,
-    at REAL NOT NULL) WITHOUT ROWID;
+"""
+    + billing.SCHEMA
+    + outbox.SCHEMA
+    + webhook_configs.SCHEMA
+    + configurations.SCHEMA
+)
+
+_TABLES = """
+    llama_files llama_jobs llama_results llama_bills llama_deliveries llama_webhooks
+    llama_configurations
 """
 
 CACHE_SECONDS = 48 * 3600.0
 UNFINISHED = ("PENDING", "RUNNING")
 
-_ID_LETTERS = string.ascii_lowercase + string.digits
+# What a client sees: a finished parse may be told to look unfinished for a while. One parameter:
+# the time now.
+JOBS = """
+    SELECT * FROM (SELECT *, CASE
+        WHEN status = 'CANCELLED' OR released_at <= ? THEN status
+        WHEN status = 'PENDING' OR (transition = 'polls' AND polls <= 1) THEN 'PENDING'
+        ELSE 'RUNNING' END AS visible FROM llama_jobs)
+"""
 
 
-def new_job_id() -> str:
-    return "pjb-" + "".join(secrets.choice(_ID_LETTERS) for _ in range(28))
+def job(database: Database, job_id: str, now: float) -> sqlite3.Row | None:
+    """A job as a client sees it at `now`, its status in `visible`."""
+    return database.read_one(f"{JOBS} WHERE id = ?", now, job_id)
 
 
-def new_file_id() -> str:
-    return str(uuid.uuid4())
-
-
-def visible_status(job: sqlite3.Row, now: float) -> str:
-    """The status a client sees: a finished parse may be told to look unfinished for a while."""
-    status: str = job["status"]
-    if status == "CANCELLED":
-        return status
-    if job["released_at"] is not None and job["released_at"] <= now:
-        return status
-    if status == "PENDING" or (job["transition"] == "polls" and job["polls"] <= 1):
-        return "PENDING"
-    return "RUNNING"
+def job_in(connection: sqlite3.Connection, job_id: str, now: float) -> sqlite3.Row | None:
+    """The same inside a write."""
+    row: sqlite3.Row | None = connection.execute(f"{JOBS} WHERE id = ?", (now, job_id)).fetchone()
+    return row
 
 
 def settled_credits(job: sqlite3.Row, now: float) -> float | None:
     """What billing has settled for the job, null before."""
-    if visible_status(job, now) != "COMPLETED":
+    ended = job["released_at"] if job["status"] != "CANCELLED" else job["updated_at"]
+    if job["visible"] in UNFINISHED or ended + job["billing_delay"] > now:
         return None
-    settled: bool = job["released_at"] + job["billing_delay"] <= now
-    return job["credits"] if settled else None
+    credits_: float | None = job["credits"]
+    return credits_
 
 
 def insert(connection: sqlite3.Connection, table: str, row: dict[str, Any]) -> None:
@@ -85,12 +93,12 @@ def cached_result(connection: sqlite3.Connection, key: str, now: float) -> sqlit
     return row
 
 
-def bill(
-    connection: sqlite3.Connection, job: dict[str, Any], pages: int, cost: float, now: float
-) -> None:
-    """One line per finished job; it outlives the job."""
-    row = {"job_id": job["id"], "tier": job["tier"], "pages": pages, "credits": cost, "at": now}
-    insert(connection, "llama_bills", row)
+def released_at(job: sqlite3.Row | dict[str, Any], now: float) -> float | None:
+    """When a parse that is done now may be told; None while it waits for looks."""
+    if job["transition"] == "seconds":
+        return max(now, float(job["created_at"] + job["transition_value"]))
+    waits = job["transition"] == "polls" and job["polls"] <= job["transition_value"]
+    return None if waits else now
 
 
 def look(connection: sqlite3.Connection, ids: list[str], now: float) -> None:
@@ -101,31 +109,14 @@ def look(connection: sqlite3.Connection, ids: list[str], now: float) -> None:
         " AND transition = 'polls' AND released_at IS NULL",
         ids,
     )
-    connection.execute(
-        f"UPDATE llama_jobs SET released_at = ?, updated_at = ? WHERE id IN ({marks})"
+    released = connection.execute(
+        f"UPDATE llama_jobs SET released_at = ? + early, updated_at = ? WHERE id IN ({marks})"
         " AND transition = 'polls' AND released_at IS NULL AND polls > transition_value"
-        " AND status NOT IN ('PENDING', 'RUNNING')",
+        " AND status NOT IN ('PENDING', 'RUNNING') RETURNING *",
         (now, now, *ids),
-    )
-
-
-def released_at(job: sqlite3.Row, now: float) -> float | None:
-    """When a parse that is done now may be seen; None while it waits for looks."""
-    if job["transition"] == "seconds":
-        return max(now, float(job["created_at"] + job["transition_value"]))
-    waits = job["transition"] == "polls" and job["polls"] <= job["transition_value"]
-    return None if waits else now
-
-
-def billed(database: Database) -> dict[str, Any]:
-    """Credits, pages and jobs: in all, and by tier."""
-    rows = database.read(
-        "SELECT tier, count(*) AS jobs, sum(pages) AS pages, sum(credits) AS credits"
-        " FROM llama_bills GROUP BY tier"
-    )
-    by_tier = {row["tier"]: {k: row[k] for k in ("jobs", "pages", "credits")} for row in rows}
-    total = {k: sum(tier[k] for tier in by_tier.values()) for k in ("jobs", "pages", "credits")}
-    return {**total, "by_tier": by_tier}
+    ).fetchall()
+    for row in released:
+        outbox.tell(connection, row, outbox.end_of(row), now, now)
 
 
 def purge(connection: sqlite3.Connection, now: float) -> tuple[list[str], list[str]]:
@@ -144,7 +135,7 @@ def purge(connection: sqlite3.Connection, now: float) -> tuple[list[str], list[s
 
 
 def reset(connection: sqlite3.Connection) -> None:
-    for table in ("llama_files", "llama_jobs", "llama_results", "llama_bills"):
+    for table in _TABLES.split():
         connection.execute(f"DELETE FROM {table}")
 
 

@@ -223,7 +223,7 @@ async def test_a_reader_that_hangs_is_stopped_and_the_next_file_is_read(tmp_path
     late = await pool.read(slow, 0.2)
     assert isinstance(late, Failed)
     assert late.code == "TIMEOUT"
-    assert await pool.read(reading(tmp_path, "a.md", b"words"), 30) == Read(1, sheets=False)
+    assert await pool.read(reading(tmp_path, "a.md", b"words"), 30) == Read((1,), easy=(1,))
 
 
 async def test_a_reader_that_dies_fails_its_file_only(tmp_path, pool):
@@ -234,12 +234,12 @@ async def test_a_reader_that_dies_fails_its_file_only(tmp_path, pool):
     dead = await slow
     assert isinstance(dead, Failed)
     assert dead.code == "PDF_IS_BROKEN"
-    assert await pool.read(reading(tmp_path, "a.md", b"words"), 30) == Read(1, sheets=False)
+    assert await pool.read(reading(tmp_path, "a.md", b"words"), 30) == Read((1,), easy=(1,))
 
 
 async def test_a_reader_that_died_while_idle_is_replaced(tmp_path, pool):
-    assert await pool.read(reading(tmp_path, "a.md", b"words"), 30) == Read(1, sheets=False)
+    assert await pool.read(reading(tmp_path, "a.md", b"words"), 30) == Read((1,), easy=(1,))
     process = pool._idle[0]._process
     os.kill(process.pid, signal.SIGKILL)
     await asyncio.to_thread(process.wait)
-    assert await pool.read(reading(tmp_path, "a.md", b"words"), 30) == Read(1, sheets=False)
+    assert await pool.read(reading(tmp_path, "a.md", b"words"), 30) == Read((1,), easy=(1,))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gristmill_simulators.llamacloud.pages import Wanted
 
 PAGE_CHARACTERS = 3000  # of text without page breaks; about one printed page
+_PAGE_BYTES = 64 * 1024  # the vendor drops the rest without a word; its page on limitations
 
 A4 = (595.0, 842.0)
 
@@ -27,6 +28,17 @@ class Page:
     text: str
     width: float = A4[0]
     height: float = A4[1]
+
+    def cut(self) -> None:
+        """Drop what is more than the vendor keeps of a page."""
+        self.markdown = _first_bytes(self.markdown)
+        self.text = _first_bytes(self.text)
+
+
+def _first_bytes(text: str) -> str:
+    if len(text) * 4 <= _PAGE_BYTES:  # no need to encode it
+        return text
+    return text.encode()[:_PAGE_BYTES].decode(errors="ignore")
 
 
 BREAK = None  # in a stream of blocks: a new page begins
