@@ -154,7 +154,7 @@ async def storage(account: Account, flavour: str) -> AsyncIterator[AsyncStorageC
 
 @pytest.fixture
 async def new_bucket(storage: AsyncStorageClient, against_real: bool) -> AsyncIterator[Any]:
-    """Makes a bucket with a name nobody else has: `await new_bucket(public=True)`."""
+    """Makes buckets with names nobody else has, from the options of `create_bucket`."""
     made: list[str] = []
 
     async def make(**options: Any) -> Any:
@@ -191,7 +191,7 @@ async def anonymous(account: Account, flavour: str) -> AsyncIterator[AsyncStorag
 
 @pytest.fixture
 async def storage_as(account: Account, flavour: str) -> AsyncIterator[Any]:
-    """The storage as the holder of another key or token sees it: `await storage_as(token)`."""
+    """The storage as the holder of another key or token sees it."""
     async with AsyncExitStack() as stack:
 
         async def client(key: str) -> AsyncStorageClient:

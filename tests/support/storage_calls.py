@@ -40,11 +40,11 @@ def bearer(**claims: Any) -> dict[str, str]:
 
 
 async def switch(control: httpx.AsyncClient, **switches: Any) -> None:
-    """Turn the storage's switches: `await switch(control, healthy=False)`."""
+    """Turn the storage's switches, such as `healthy=False`."""
     answer = await control.post("/settings", json={"supabase": switches})
     answer.raise_for_status()
 
 
 async def declare(control: httpx.AsyncClient, *policies: dict[str, Any]) -> None:
-    """Row-level policies in place of those before: `await declare(control, {"rows": "owner"})`."""
+    """Row-level policies in place of those before; the fields are those of `Policy`."""
     await switch(control, policies=policies)
