@@ -41,7 +41,7 @@ class SupabaseStorage:
         self._policies = Policies(simulator)
         self._buckets = Buckets(simulator, self._policies)
         self._emptying = Emptying(simulator, self._folders, self._buckets)
-        self._uploads = Uploads(simulator, self._folders, self._buckets)
+        self._uploads = Uploads(simulator, self._folders, self._buckets, self._policies)
         self._downloads = Downloads(simulator, self._folders)
         self._objects = Objects(simulator, self._folders, self._policies, self._downloads)
         self._lists = Lists(simulator, self._policies)

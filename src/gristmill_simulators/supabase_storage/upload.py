@@ -19,6 +19,7 @@ from gristmill_simulators.supabase_storage.buckets import Buckets
 from gristmill_simulators.supabase_storage.errors import json
 from gristmill_simulators.supabase_storage.limits import allows, size_limit
 from gristmill_simulators.supabase_storage.names import check_key
+from gristmill_simulators.supabase_storage.policies import Policies
 
 _PARAMETERS = re.compile(r"\s*;.*", re.DOTALL)
 
@@ -36,10 +37,17 @@ class Upload:
 class Uploads:
     """POST creates, PUT creates or replaces; `x-upsert: true` turns the one into the other."""
 
-    def __init__(self, simulator: Simulator, folders: state.Folders, buckets: Buckets) -> None:
+    def __init__(
+        self,
+        simulator: Simulator,
+        folders: state.Folders,
+        buckets: Buckets,
+        policies: Policies,
+    ) -> None:
         self._simulator = simulator
         self._folders = folders
         self._buckets = buckets
+        self._policies = policies
 
     async def create(self, request: Request) -> Response:
         # only the exact text counts, `True` does not
@@ -54,18 +62,17 @@ class Uploads:
         upload = await self._received(request, self._buckets.find(bucket))
         try:
             check_key(key)
-            if not who.service:
-                raise errors.denied()
             row = self._row(who, bucket, key, upload)
             upload.stored.keep(self._folders.version(row["version"]))
-            object_id = await self._put(row, replace=replace)
+            object_id = await self._put(who, row, replace=replace)
         finally:
             upload.stored.discard()
         return json({"Key": f"{bucket}/{key}", "Id": object_id})
 
-    async def _put(self, row: dict[str, Any], *, replace: bool) -> str:
+    async def _put(self, who: Caller, row: dict[str, Any], *, replace: bool) -> str:
         def work(connection: sqlite3.Connection) -> sqlite3.Row | None:
             old = state.find_object(connection, row["bucket_id"], row["name"])
+            self._policies.check_write(who, row, old, upsert=replace)
             if old is not None and not replace:
                 raise errors.duplicate("KeyAlreadyExists")
             state.put_object(connection, row)
