@@ -20,6 +20,7 @@ from gristmill_simulators.vendors import Vendors
 
 PREFIX = "/_simulator"
 
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _CHANGES = TypeAdapter(dict[str, Any])
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -65,8 +66,8 @@ class Control:
             Route(PREFIX + path, _answering(handler), methods=[method])
             for method, path, handler in table
         ]
-        lost = [PREFIX + path for path in ("/", "/{path:path}")]
-        return [*routes, *(Route(path, _not_found, methods=None) for path in lost)]
+        same = Route(f"{PREFIX}/", self.index, methods=["GET"])
+        return [*routes, same, Route(f"{PREFIX}/{{path:path}}", _not_found, methods=_METHODS)]
 
     async def index(self, request: Request) -> Response:
         """This list, the vendors' addresses, and the variables that a client needs."""

@@ -23,8 +23,8 @@ def _sentence(problem: dict[str, Any], model: type[BaseModel]) -> str:
             return f"{name or 'The body'} must be a JSON object."
         case "value_error":
             return f"{name}: {text}." if name else f"{text[:1].upper()}{text[1:]}."
-    what = text.removeprefix("Input should be ").removeprefix("a valid ")
-    return f"{name} must be {what}, not {problem['input']!r}."
+    what = text.removeprefix("Input should be ").partition(", unable")[0]
+    return f"{name or 'The body'} must be {what}, not {problem['input']!r}."
 
 
 def _siblings(model: type[BaseModel], place: tuple[str | int, ...]) -> list[str]:
