@@ -43,6 +43,35 @@ def test_a_key_is_legal_and_arrives_unchanged(name):
     assert all(part not in {"", ".", ".."} and len(part) <= 200 for part in key.split("/"))
 
 
+@given(st.text(st.characters(exclude_categories=()), min_size=100, max_size=300))
+@example("漢" * 255)
+@example("😀" * 127 + "x")
+@example("\udcff" * 255)
+@example("%" * 255)
+def test_the_longest_name_of_a_file_system_fits_behind_any_prefix(name):
+    # as Python gives them: halves of a pair never stand side by side
+    cut = name.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    while len(cut.encode("utf-16-le", "surrogatepass")) > 510:
+        cut = cut[:-1]
+    key = legal_key(cut)
+    assert len(key) <= 690
+    assert checked_key(key) == key
+    assert original_name(key) == cut
+
+
+def test_a_name_stays_readable_as_long_as_there_is_room():
+    assert legal_key("ü" * 113).startswith("!C3!BC")
+    assert legal_key("ü" * 114).startswith("!!")
+
+
+@given(
+    st.lists(st.sampled_from(["!", "!!", "a", "/", "\ud83d", "\ude00", "😀", "ü" * 120, ".", " "]))
+)
+def test_what_looks_like_an_escape_is_only_a_name(parts):
+    name = "".join(parts)
+    assert original_name(legal_key(name)) == name
+
+
 @given(NAMES, NAMES)
 def test_two_names_never_share_a_key(one, other):
     assert (legal_key(one) == legal_key(other)) == (one == other)
