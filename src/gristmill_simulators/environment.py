@@ -5,6 +5,7 @@ import shlex
 from gristmill_simulators.jwt import sign
 
 OPENAI_API_KEY = "sk-simulated-key-that-opens-nothing"
+OPENAI_ADMIN_KEY = "sk-admin-simulated-key-that-opens-nothing"
 LLAMA_CLOUD_API_KEY = "llx-simulated-key-that-opens-nothing"
 SUPABASE_JWT_SECRET = "simulated-jwt-secret-that-protects-nothing"  # noqa: S105 — public by intent
 
@@ -45,6 +46,7 @@ def environment(base_url: str) -> dict[str, str]:
     return {
         "LLAMA_CLOUD_API_KEY": LLAMA_CLOUD_API_KEY,
         "LLAMA_CLOUD_BASE_URL": llama_cloud_base_url(base_url),
+        "OPENAI_ADMIN_KEY": OPENAI_ADMIN_KEY,
         "OPENAI_API_KEY": OPENAI_API_KEY,
         "OPENAI_BASE_URL": openai_base_url(base_url),
         "SUPABASE_ANON_KEY": SUPABASE_ANON_KEY,

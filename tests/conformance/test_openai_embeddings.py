@@ -204,7 +204,9 @@ async def test_the_bill_counts_answered_requests_by_model(
     with pytest.raises(sdk.BadRequestError):
         await openai.embeddings.create(model=SMALL, input="")
     billed = (await control.get("/billed")).json()["openai"]
-    assert billed == {SMALL: {"requests": 1, "tokens": answer.usage.total_tokens}}
+    tokens = answer.usage.total_tokens
+    assert billed[SMALL] | {"requests": 1, "tokens": tokens} == billed[SMALL]
+    assert billed[SMALL]["nano_dollars"] == 20 * tokens
 
 
 async def test_models_are_listed_and_unknown_routes_are_not_found(

@@ -1,10 +1,11 @@
 """Reading and checking the body of `POST /embeddings`, in the vendor's words.
 
-Limits and messages: OpenAPI specification of 2026-08-21 and recorded answers; the reaction to
-an unknown field is an assumption.
+Limits and messages: OpenAPI specification of 2026-08-21 and recorded answers.
 """
 
 import json
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import orjson
 
 from gristmill_simulators.openai.errors import InvalidRequest, unknown_model
+from gristmill_simulators.openai.switches import Switches
 
 MAX_INPUTS = 2048
 MAX_INPUT_TOKENS = 8192
@@ -26,6 +28,8 @@ NATIVE_DIMENSIONS = {
 _FIELDS = {"input", "model", "dimensions", "encoding_format", "user"}
 _API_REFERENCE = "Please check the API reference: https://platform.openai.com/docs/api-reference."
 _END_OF_VOCABULARY = 100_277  # cl100k_base: 100,256 ranks, a gap, 5 special tokens
+_SPECIAL = re.compile(r"<\|(?:endoftext|fim_prefix|fim_middle|fim_suffix|endofprompt)\|>")
+_DEFAULT = Switches()
 
 
 @dataclass(slots=True)
@@ -72,17 +76,21 @@ def charge(fields: dict[str, Any]) -> int:
     return utf8 // 4 + counted + 1
 
 
-def checked(fields: dict[str, Any]) -> Embedding:
+def checked(fields: dict[str, Any], switches: Switches = _DEFAULT) -> Embedding:
     """Raises InvalidRequest (400) or the 404 of an unknown model."""
     unknown = fields.keys() - _FIELDS
-    if unknown:
+    if unknown and switches.unknown_fields == "refuse":
         raise InvalidRequest(f"Unrecognized request argument supplied: {min(unknown)}")
     model = fields.get("model")
     if not isinstance(model, str) or not model:
         raise InvalidRequest("you must provide a model parameter")
     if model not in NATIVE_DIMENSIONS:
         raise unknown_model(model)
-    texts, counts = _inputs(fields.get("input"))
+    if not isinstance(fields.get("user"), str | None):
+        raise InvalidRequest(f"'$.user' is invalid. {_API_REFERENCE}")
+    texts, counts = _inputs(fields.get("input"), _counter(switches))
+    if switches.refuse_containing and any(switches.refuse_containing in text for text in texts):
+        raise _bad_shape()
     _check_counts(counts)
     return Embedding(
         model, texts, sum(counts), _dimensions(fields, model), _encoding(fields) == "base64"
@@ -97,11 +105,19 @@ def _lenient(body: bytes) -> Any:  # noqa: ANN401 — any JSON value
         raise InvalidRequest(
             "We could not parse the JSON body of your request. (HINT: This likely means you"
             " aren't using your HTTP library correctly. The OpenAI API expects a JSON payload,"
-            " but what was sent was not valid JSON.)"
+            " but what was sent was not valid JSON. If you have trouble figuring out how to fix"
+            " this, please contact us through our help center at help.openai.com.)"
         ) from None
 
 
-def _inputs(given: object) -> tuple[list[str], list[int]]:
+def _counter(switches: Switches) -> Callable[[str], int]:
+    count: Callable[[str], int] = tokenizer().count
+    if switches.special_tokens == "ordinary":
+        return count
+    return lambda text: len(_SPECIAL.findall(text)) + sum(map(count, _SPECIAL.split(text)))
+
+
+def _inputs(given: object, count: Callable[[str], int]) -> tuple[list[str], list[int]]:
     if isinstance(given, str):
         items: list[Any] = [given]
     elif isinstance(given, list):
@@ -113,17 +129,18 @@ def _inputs(given: object) -> tuple[list[str], list[int]]:
     else:
         raise _bad_shape()
     if all(isinstance(item, str) for item in items):
-        return _texts(items, bare=isinstance(given, str))
+        return _texts(items, count, bare=isinstance(given, str))
     return _token_arrays(items)
 
 
-def _texts(items: list[str], *, bare: bool) -> tuple[list[str], list[int]]:
+def _texts(
+    items: list[str], count: Callable[[str], int], *, bare: bool
+) -> tuple[list[str], list[int]]:
     for index, item in enumerate(items):
         if not item:
             where = "input" if bare else f"input[{index}]"
             raise InvalidRequest(f"Invalid '{where}': input cannot be an empty string.")
     texts = [_without_lone_surrogates(item) for item in items]
-    count = tokenizer().count
     return texts, [count(text) for text in texts]
 
 
@@ -152,7 +169,8 @@ def _check_counts(counts: list[int]) -> None:
     total = sum(counts)
     if total > MAX_REQUEST_TOKENS:
         message = f"Requested {total} tokens, max {MAX_REQUEST_TOKENS} tokens per request"
-        raise InvalidRequest(message, kind="max_tokens_per_request")
+        code = "max_tokens_per_request"
+        raise InvalidRequest(message, kind=code, code=code)
 
 
 def _dimensions(fields: dict[str, Any], model: str) -> int:
@@ -172,8 +190,10 @@ def _dimensions(fields: dict[str, Any], model: str) -> int:
 
 
 def _encoding(fields: dict[str, Any]) -> str:
-    given = fields.get("encoding_format") or "float"
-    if given not in {"float", "base64"}:
+    given = fields.get("encoding_format")
+    if given is None:
+        return "float"
+    if given not in ("float", "base64"):
         raise InvalidRequest(f"'$.encoding_format' is invalid. {_API_REFERENCE}")
     return str(given)
 

@@ -1,44 +1,35 @@
-"""The routes under `/openai/v1`."""
+"""The routes under `/openai/v1`: who may ask what, and what every answer carries."""
 
-import asyncio
 import sqlite3
 import time
-import uuid
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Match
 
-from gristmill_simulators.environment import OPENAI_API_KEY
-from gristmill_simulators.openai import errors, misbehaviours, request, state
-from gristmill_simulators.openai.limiter import ORGANIZATION, Limiter
+from gristmill_simulators.openai import access, errors, misbehaviours, state, wire
+from gristmill_simulators.openai.account import ORGANIZATION, PROJECT
+from gristmill_simulators.openai.batches import Batches
+from gristmill_simulators.openai.embeddings import Embeddings
+from gristmill_simulators.openai.files import Files, purge
+from gristmill_simulators.openai.models import Models
+from gristmill_simulators.openai.route_limits import RouteLimits
+from gristmill_simulators.openai.runner import Runner
+from gristmill_simulators.openai.usage import Usage
 from gristmill_simulators.operation import Handler, call_of, route
 from gristmill_simulators.simulator import Simulator
 
-A = TypeVar("A")
-R = TypeVar("R")
-
-_INLINE_BYTES = 2048  # a larger body leaves the loop; a thread costs more than a short text
-_MODELS_CREATED = {
-    "text-embedding-3-small": 1705948997,
-    "text-embedding-3-large": 1705953180,
-    "text-embedding-ada-002": 1671217299,
-}
-_COMMON = {
-    "access-control-allow-origin": "*",
-    "access-control-expose-headers": "X-Request-ID",
+_ANONYMOUS = {401, 404, 405}  # recorded without account, version and time
+_ACCOUNT = {
+    "openai-organization": ORGANIZATION,
+    "openai-project": PROJECT,
     "openai-version": "2020-10-01",
-    "strict-transport-security": "max-age=31536000; includeSubDomains; preload",
-    "x-content-type-options": "nosniff",
 }
 
 
 class OpenAI:
-    """One organisation with one project and one key."""
+    """One organisation with one project, one key for it and one for administration."""
 
     name = "openai"
     misbehaviours = misbehaviours.EMBEDDINGS
@@ -46,146 +37,126 @@ class OpenAI:
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
-        self._limiter = Limiter(simulator.settings.current.quotas)
-        state.restore(self._limiter, simulator.database)
-        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embeddings")
-        self._warm = False
+        self._folders = state.Folders(simulator.folder)
+        self._runner = Runner(simulator, self._folders)
+        self._limits = RouteLimits(simulator)
+        self._embeddings = Embeddings(simulator)
+        self._known: list[BaseRoute] = []
 
     def routes(self) -> list[BaseRoute]:
-        return [
-            self._route("POST", "/embeddings", "embeddings.create", self._embeddings),
-            self._route("GET", "/models", "models.list", self._list_models),
-            self._route("GET", "/models/{model}", "models.retrieve", self._retrieve_model),
-            self._route("*", "/{path:path}", "unknown", self._unknown),
+        models, usage = Models(self._simulator), Usage(self._simulator)
+        ask, manage = "api.model.read", "api.model.delete"
+        self._known = [
+            self._route("POST", "/embeddings", "embeddings.create", self._embeddings.create),
+            self._route("GET", "/models", "models.list", models.list_all, ask),
+            self._route("GET", "/models/{model}", "models.retrieve", models.retrieve, ask),
+            self._route("DELETE", "/models/{model}", "models.delete", models.delete, manage),
+            *self._file_routes(),
+            *self._batch_routes(),
+            self._admin_route("/organization/usage/embeddings", "usage.embeddings", usage.used),
+            self._admin_route("/organization/costs", "usage.costs", usage.costs),
         ]
+        unknown = route(
+            self._simulator, self, "*", "/{path:path}", name="unknown", handler=self._unknown
+        )
+        return [*self._known, unknown]
 
     def failure(self, status: int, code: str | None) -> Response:
-        return self._stamped(errors.failure(status, code).response(), _new_id())
+        kind = self._simulator.settings.current.openai.server_error_type
+        response = errors.failure(status, code, kind)
+        return self._identified(response, wire.new_request_id(), time.perf_counter())
 
     def billed(self) -> dict[str, Any]:
         return state.billed(self._simulator.database)
 
     def busy(self) -> bool:
-        return False
+        return self._runner.busy()
 
     async def start(self) -> None:
-        pass
+        await purge(self._simulator, self._folders)
+        await self._runner.resume()
 
     async def close(self) -> None:
-        self._threads.shutdown()
+        await self._runner.close()
+        self._embeddings.close()
 
     def reset(self, connection: sqlite3.Connection) -> None:
         state.reset(connection)
 
     def forget(self) -> None:
-        """Start with full buckets, after the stored state was deleted."""
-        self._limiter = Limiter(self._simulator.settings.current.quotas)
+        """Start with full buckets and no files, after the stored state was deleted."""
+        self._embeddings.forget()
+        self._limits.forget()
+        self._folders.empty()
 
-    def _route(self, method: str, path: str, name: str, handler: Handler) -> BaseRoute:
-        async def identified(request: Request) -> Response:
-            call = call_of(request)
-            call.request_id = _new_id()
+    def _file_routes(self) -> list[BaseRoute]:
+        files = Files(self._simulator, self._folders, self._limits)
+        read, write, one = "api.files.read", "api.files.write", "/files/{id}"
+        return [
+            self._route("POST", "/files", "files.create", files.create, write),
+            self._route("GET", "/files", "files.list", files.list_all, read),
+            self._route("GET", one, "files.retrieve", files.retrieve, read),
+            self._route("GET", one + "/content", "files.content", files.content, read),
+            self._route("DELETE", one, "files.delete", files.delete, write),
+        ]
+
+    def _batch_routes(self) -> list[BaseRoute]:
+        batches = Batches(self._simulator, self._runner, self._limits)
+        read, write, one = "api.batch.read", "api.batch.write", "/batches/{id}"
+        return [
+            self._route("POST", "/batches", "batches.create", batches.create, write),
+            self._route("GET", "/batches", "batches.list", batches.list_all, read),
+            self._route("GET", one, "batches.retrieve", batches.retrieve, read),
+            self._route("POST", one + "/cancel", "batches.cancel", batches.cancel, write),
+        ]
+
+    def _admin_route(self, path: str, name: str, handler: Handler) -> BaseRoute:
+        return self._route("GET", path, name, handler, "api.usage.read", admin=True)
+
+    def _route(
+        self,
+        method: str,
+        path: str,
+        name: str,
+        handler: Handler,
+        scope: str = "model.request",
+        *,
+        admin: bool = False,
+    ) -> BaseRoute:
+        async def admitted(request: Request) -> Response:
+            call, began = call_of(request), time.perf_counter()
+            call.request_id = wire.new_request_id()
             try:
-                _authorize(request)
+                switches = self._simulator.settings.current.openai
+                access.authorize(request, switches, scope=scope, admin=admin)
+                if named := access.client_request_id(request):
+                    call.units["client_request_id"] = named
                 response = await handler(request)
             except errors.OpenAIError as error:
                 response = error.response()
-            return self._stamped(response, call.request_id)
+                if response.status_code == 404:
+                    response.headers["openai-organization"] = ORGANIZATION
+            return self._identified(response, call.request_id, began)
 
-        return route(self._simulator, self, method, path, name=name, handler=identified)
+        return route(self._simulator, self, method, path, name=name, handler=admitted)
 
-    @staticmethod
-    def _stamped(response: Response, request_id: str) -> Response:
-        response.headers["x-request-id"] = request_id
-        for name, value in _COMMON.items():
-            response.headers.setdefault(name, value)
-        return response
+    def _identified(self, response: Response, request_id: str, began: float) -> Response:
+        switches = self._simulator.settings.current.openai
+        milliseconds = str(int((time.perf_counter() - began) * 1000))
+        headers = {"x-request-id": request_id}
+        if switches.edge_headers:
+            headers["x-envoy-upstream-service-time"] = milliseconds
+        if response.status_code not in _ANONYMOUS:
+            headers |= _ACCOUNT | {"openai-processing-ms": milliseconds}
+        if isinstance(response, wire.Streamed):
+            response.compress = switches.compress
+        return wire.identify(response, headers, edge=switches.edge_headers)
 
-    async def _embeddings(self, incoming: Request) -> Response:
-        began = time.perf_counter()
-        body = await incoming.body()
-        large = len(body) > _INLINE_BYTES or not self._warm
-        fields, tokens = await self._run(large, _read, body)
-        headers = self._admit(fields.get("model"), tokens)
-        try:
-            embedding, answered = await self._run(large, _compute, fields)
-        except errors.OpenAIError as error:
-            error.headers = headers
-            raise
-        self._warm = True
-        await state.bill(self._simulator.database, embedding.model, embedding.tokens)
-        units = {"inputs": len(embedding.texts), "prompt_tokens": embedding.tokens}
-        call_of(incoming).units.update(units)
-        headers |= _about(embedding.model, time.perf_counter() - began)
-        return Response(answered, 200, headers, media_type="application/json")
-
-    async def _run(self, large: bool, work: Callable[[A], R], argument: A) -> R:
-        if not large:
-            return work(argument)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, work, argument)
-
-    def _admit(self, model: object, tokens: int) -> dict[str, str]:
-        if not isinstance(model, str) or model not in request.NATIVE_DIMENSIONS:
-            return {}  # no bucket to charge, and the recorded 404s have no such headers
-        now = self._simulator.clock()
-        self._limiter.configure(self._simulator.settings.current.quotas)
-        self._limiter.admit(model, tokens, now)
-        state.remember(self._limiter, self._simulator.database)
-        return self._limiter.headers(model, now)
-
-    async def _list_models(self, _incoming: Request) -> Response:
-        return _json({"object": "list", "data": [_model(model) for model in _MODELS_CREATED]})
-
-    async def _retrieve_model(self, incoming: Request) -> Response:
-        model = incoming.path_params["model"]
-        if model not in _MODELS_CREATED:
-            raise errors.unknown_model(model)
-        return _json(_model(model))
-
-    async def _unknown(self, incoming: Request) -> Response:
-        raise errors.unknown_route(incoming.method, incoming.url.path)
-
-
-def _authorize(incoming: Request) -> None:
-    scheme, _, key = incoming.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not key:
-        raise errors.no_key()
-    if key != OPENAI_API_KEY:
-        raise errors.wrong_key(key)
-
-
-def _read(body: bytes) -> tuple[dict[str, Any], int]:
-    fields = request.parse(body)
-    return fields, request.charge(fields)
-
-
-def _compute(fields: dict[str, Any]) -> tuple[request.Embedding, bytes]:
-    from gristmill_simulators.openai import answer  # noqa: PLC0415 — numpy, not at start-up
-
-    embedding = request.checked(fields)
-    return embedding, answer.body(embedding)
-
-
-def _about(model: str, seconds: float) -> dict[str, str]:
-    return {
-        "openai-model": request.echoed_model(model),
-        "openai-organization": ORGANIZATION,
-        "openai-processing-ms": str(int(seconds * 1000)),
-        "openai-project": "proj_simulated",
-    }
-
-
-def _model(model: str) -> dict[str, Any]:
-    created = _MODELS_CREATED[model]
-    owner = "openai-internal" if model.endswith("002") else "system"
-    return {"id": model, "object": "model", "created": created, "owned_by": owner}
-
-
-def _json(value: object) -> Response:
-    layout = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    return Response(orjson.dumps(value, option=layout), media_type="application/json")
-
-
-def _new_id() -> str:
-    return f"req_{uuid.uuid4().hex}"
+    async def _unknown(self, request: Request) -> Response:
+        # the vendor looks at the address before the key
+        call, path = call_of(request), wire.path_of(request)
+        call.request_id = wire.new_request_id()
+        elsewhere = any(each.matches(request.scope)[0] is Match.PARTIAL for each in self._known)
+        refuse = errors.wrong_method if elsewhere else errors.unknown_route
+        response = refuse(request.method, path).response()
+        return self._identified(response, call.request_id, time.perf_counter())

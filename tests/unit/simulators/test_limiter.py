@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill_simulators.bucket import Bucket
+from gristmill_simulators.openai.durations import go_duration
 from gristmill_simulators.openai.errors import OpenAIError
-from gristmill_simulators.openai.limiter import Limiter, go_duration
+from gristmill_simulators.openai.limiter import Limiter
 from gristmill_simulators.settings import Quotas
 
 MODEL = "text-embedding-3-small"
