@@ -347,3 +347,26 @@ async def test_unknown_routes_are_real_404s(http: httpx.AsyncClient):
     }
     options = await http.options("/supabase/object/public/b/a.txt")
     assert (options.status_code, options.json()["code"]) == (404, "InvalidRequest")
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ({"status": 544}, ("544", "DatabaseTimeout")),
+        ({"status": 429}, ("429", "too_many_connections")),
+        ({"status": 500}, ("500", "Internal")),
+        ({"status": 400, "code": "LockTimeout"}, ("503", "acquiring_lock_timeout")),
+        ({"status": 400, "code": "ResourceLocked"}, ("423", "ResourceLocked")),
+        ({"status": 400, "code": "DatabaseReadOnly"}, ("503", "DatabaseReadOnly")),
+        ({"status": 502}, ("502", "InternalError")),  # HTML, which the SDK cannot read
+    ],
+)
+async def test_the_troubles_of_the_database_and_the_gateway_have_their_own_errors(
+    docs, control, fault, expected
+):
+    answer = await control.post(
+        "/faults", json={"route": "supabase.object.list", "kind": "status", **fault}
+    )
+    answer.raise_for_status()
+    assert await refusal(docs.list()) == expected
+    assert await docs.list() == []

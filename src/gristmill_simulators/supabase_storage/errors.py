@@ -5,11 +5,7 @@ from starlette.responses import Response
 
 from gristmill_simulators.operation import Refusal
 
-_FAULTS = {
-    429: ("too_many_connections", "Too many connections issued to the database", "SlowDown"),
-    500: ("Internal", "Internal Server Error", "InternalError"),
-    544: ("DatabaseTimeout", "The connection to the database timed out", "DatabaseTimeout"),
-}
+_GATEWAY = {413, 502, 503, 504, 520, 521, 522, 524}  # it answers these itself, in HTML
 
 
 class StorageError(Refusal):
@@ -38,12 +34,65 @@ def json(value: object, status: int = 200) -> Response:
 
 
 def failure(status: int, code: str | None, *, named: bool = True) -> Response:
-    """The body of a fault; gateways answer 413, 502, 503 and 504 in HTML."""
-    if status in {413, 502, 503, 504}:
+    """The body of a fault: that of the `code`, or else of the status on the wire.
+
+    Most of the server's errors are a 400 on the wire, so their faults are a status of 400 and a
+    code, such as LockTimeout.
+    """
+    if code is None and status in _GATEWAY:
         text = f"<html><head><title>{status}</title></head><body>gateway</body></html>"
         return Response(text, status, media_type="text/html")
-    error, message, default = _FAULTS.get(status, ("Error", "Simulated failure", "Error"))
-    return StorageError(str(status), error, message, code or default, status).response(named=named)
+    error = _with_code(code) or _with_status(status)
+    error.http = status
+    return error.response(named=named)
+
+
+def _with_code(code: str | None) -> StorageError | None:
+    known = (
+        *(database_timeout(), read_only(), lock_timeout(), locked(), slow_down(), internal()),
+        *(no_bucket(), no_object(), no_related(), denied(), too_large(), bucket_not_empty()),
+        *(duplicate("KeyAlreadyExists"), duplicate("BucketAlreadyExists")),
+    )
+    return next((error for error in known if error.code == code), None)
+
+
+def _with_status(status: int) -> StorageError:
+    match status:
+        case 429:
+            return slow_down()
+        case 500:
+            return internal()
+        case 544:
+            return database_timeout()
+        case _:
+            return StorageError(str(status), "Error", "Simulated failure", "InvalidRequest")
+
+
+def database_timeout() -> StorageError:
+    message = "The connection to the database timed out"
+    return StorageError("544", "DatabaseTimeout", message, "DatabaseTimeout", 544)
+
+
+def slow_down() -> StorageError:
+    message = "Too many connections issued to the database"
+    return StorageError("429", "too_many_connections", message, "SlowDown", 429)
+
+
+def internal() -> StorageError:
+    return StorageError("500", "Internal", "Internal Server Error", "InternalError", 500)
+
+
+def read_only() -> StorageError:
+    message = "The database is currently in read-only mode. Please try again later."
+    return StorageError("503", "DatabaseReadOnly", message, "DatabaseReadOnly")
+
+
+def lock_timeout() -> StorageError:
+    return StorageError("503", "acquiring_lock_timeout", "acquiring lock timeout", "LockTimeout")
+
+
+def locked() -> StorageError:
+    return StorageError("423", "ResourceLocked", "The resource is locked", "ResourceLocked")
 
 
 def schema(message: str) -> StorageError:
