@@ -1,21 +1,32 @@
 """Supabase Storage behind its gateway, as captured from the real server of 2026-08-21.
 
 Faithful:
-- served with and without `/storage/v1`; HTTP 400 with the true status as a string in the body,
-  the captured error bodies, real 416 and 404 for unknown routes;
-- JWTs signed with the project secret: `service_role` sees everything, any other role nothing
-  but public buckets, refused per verb as row-level security does; opaque or broken keys;
-- buckets: create, list, get, update, delete; objects: upload raw and multipart, upsert, PUT,
-  GET and HEAD with ranges, ETag and conditions, info, list v1, copy, move, single and bulk delete;
+- `/supabase/storage/v1` is the gateway, which exchanges opaque `sb_secret_…` and
+  `sb_publishable_…` keys; `/supabase` is the server behind it, which knows JWTs alone;
+- HTTP 400 with the true status as a string in the body, the captured error bodies, with or without
+  `code`; real 403, 413, 416, 500 and 404 for unknown routes, in both shapes;
+- JWTs signed with the project secret; the roles `anon`, `authenticated` and `service_role`, `sub`
+  as owner; row-level security by declared policies (`settings.supabase.policies`: by table, action,
+  role and bucket; any row, own folder or own rows), refused per verb as Postgres makes it;
+- JSON bodies are coerced and refused as Fastify does it, before the key is looked at;
+- buckets: create, list, get, update, delete, empty (queued, with a lag), names, limits in all their
+  forms, the asterisk that matches nothing, the field `type` by client version;
+- lists: v1 (folders, case-folding, search, offsets) and v2 (byte order, delimiter, cursors,
+  including the objects its delimited pages lose), as the server's SQL does them;
+- move and copy, also to other buckets, with metadata kept or changed; info; single and bulk delete;
+- `/status`, `/version` and `/health`, which may be unhealthy;
+- objects: upload raw and multipart, upsert, PUT, GET and HEAD with ranges, ETag and conditions;
 - signed download URLs: HS256 tokens bound to bucket and key, with the captured refusals;
 - `Id` stays and `version` changes when an object is overwritten; `text/html` is served as text;
 - bodies go to disk as they come and are streamed from it.
 
 Not faithful:
-- there are no policies: nobody but `service_role` may write, list or sign;
-- list v2, signed uploads, resumable uploads, the S3 protocol, image transformation, bucket
-  emptying and the CDN do not exist yet: 404;
+- policies are the declared few, not SQL; JWTs are HS256 only; the gateway adds no CORS headers;
+- `last_accessed_at` is `created_at`; names sort by their bytes, whatever a database's collation;
+- analytics buckets, and limits on the length of a path parameter or the keys of one delete;
+- signed uploads, resumable uploads, the S3 protocol, image transformation and the CDN do not exist
+  yet: 404;
 - a key may not contain `.` or `..` segments on any backend; keys are limited to 1,024 bytes;
 - two overlapping first uploads of one key: here exactly one gets 200, there both may;
-- the global size limit is 500 MiB; `x-robots-tag` is neither checked nor stored.
+- `x-robots-tag` is neither checked nor stored.
 """
