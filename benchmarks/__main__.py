@@ -13,6 +13,7 @@ BENCHMARKS: Final = {
     "embeddings": "benchmarks.embeddings",
     "pipeline": "benchmarks.pipeline",
     "memory": "benchmarks.memory",
+    "storage": "benchmarks.storage",
     "start": "benchmarks.start",
     "quality": "benchmarks.embedding_quality",
 }
