@@ -1,11 +1,9 @@
 """`/object/move` and `/object/copy`, within a bucket or into another."""
 
-import asyncio
 import os
 import shutil
 import sqlite3
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +43,7 @@ class _Places:
 
 
 class Transfer:
-    """Bytes get another version's name first; the row follows in one transaction."""
+    """One transaction each; a version's bytes never change, so the new one is a link to the old."""
 
     def __init__(self, simulator: Simulator, folders: state.Folders, policies: Policies) -> None:
         self._simulator = simulator
@@ -58,10 +56,8 @@ class Transfer:
         places = _Places.read(await body.read(request))
         who = caller(request, self._simulator.clock())
         places.check()
-        source = self._source(self._database, who, places)
-        await self._transfer(
-            source, os.link, lambda c, version: self._move(c, who, places, version)
-        )
+        dropped = await self._database.write(lambda c: self._move(c, who, places))
+        self._drop(dropped)
         return json({"message": "Successfully moved"})
 
     async def copy(self, request: Request) -> Response:
@@ -70,65 +66,40 @@ class Transfer:
         places, changes = _Places.read(fields), _changes(request, fields)
         who = caller(request, self._simulator.clock())
         places.check()
-        source = self._source(self._database, who, places)
         # only the exact text counts, as for an upload
         upsert = request.headers.get("x-upsert") == "true"
 
-        def work(connection: Connection, version: str) -> str | None:
-            row = {**self._copied(connection, who, places), **changes, "version": version}
-            return self._put(connection, who, row, upsert=upsert)
+        def work(connection: Connection) -> tuple[dict[str, Any], str | None]:
+            row = self._copied(connection, who, places) | changes
+            dropped = self._put(connection, who, row, upsert=upsert)
+            stored = state.find_object(connection, places.to_bucket, places.to_key)
+            return ({} if stored is None else state.full_row(stored)), dropped
 
-        await self._transfer(source, shutil.copyfile, work)
-        stored = state.find_object(self._database, places.to_bucket, places.to_key)
-        if stored is None:
-            raise errors.no_object()
+        stored, dropped = await self._database.write(work)
+        self._drop(dropped)
         key = f"{places.to_bucket}/{places.to_key}"
-        return json({"Id": stored["id"], "Key": key, **state.full_row(stored)})
+        return json({"Id": stored["id"], "Key": key, **stored})
 
-    async def _transfer(
-        self,
-        source: sqlite3.Row,
-        duplicate: Callable[[Any, Any], Any],
-        work: Callable[[Connection, str], str | None],
-    ) -> None:
-        """Run `work` with a new version that has the source's bytes; it names the one to drop."""
-        version = str(uuid.uuid4())
-        await asyncio.to_thread(self._duplicate, duplicate, source["version"], version)
-        try:
-            dropped = await self._database.write(lambda connection: work(connection, version))
-        except errors.StorageError:
-            self._folders.remove(version)
-            raise
-        if dropped is not None:
-            self._folders.remove(dropped)
-
-    def _duplicate(self, duplicate: Callable[[Any, Any], Any], old: str, new: str) -> None:
-        path = self._folders.version(new)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            duplicate(self._folders.version(old), path)
-        except FileNotFoundError:
-            raise errors.no_object() from None
-
-    def _source(self, source: Any, who: Caller, places: _Places) -> sqlite3.Row:  # noqa: ANN401 — a database or a connection, as find_object takes them
-        row = state.find_object(source, places.bucket, places.key)
+    def _source(self, connection: Connection, who: Caller, places: _Places) -> sqlite3.Row:
+        row = state.find_object(connection, places.bucket, places.key)
         if row is None or not self._policies.allows(who, "select", row):
             raise errors.no_object()
         return row
 
-    def _move(self, connection: Connection, who: Caller, places: _Places, version: str) -> str:
+    def _move(self, connection: Connection, who: Caller, places: _Places) -> str | None:
         """Returns the version that is no longer needed."""
         old = self._source(connection, who, places)
         row: dict[str, Any] = dict(old)
-        row |= {"bucket_id": places.to_bucket, "name": places.to_key, "version": version}
+        row |= {"bucket_id": places.to_bucket, "name": places.to_key}
         row |= {"owner": who.owner or old["owner"], "updated_at": self._simulator.clock()}
         self._check_update(who, old, row)
         if (places.to_bucket, places.to_key) == (places.bucket, places.key):
-            return version  # onto itself: allowed, and nothing happens
+            return None  # onto itself: allowed, and nothing happens
         if state.find_object(connection, places.to_bucket, places.to_key) is not None:
             raise errors.duplicate("ResourceAlreadyExists")
         if state.find_bucket(connection, places.to_bucket) is None:
             raise errors.no_related()
+        row["version"] = self._linked(old["version"])
         state.delete_object(connection, places.bucket, places.key)
         state.put_object(connection, row)
         return str(old["version"])
@@ -156,8 +127,26 @@ class Transfer:
             raise errors.duplicate("KeyAlreadyExists")
         if state.find_bucket(connection, row["bucket_id"]) is None:
             raise errors.no_related()
+        row["version"] = self._linked(row["version"])
         state.put_object(connection, row)
         return None if old is None else str(old["version"])
+
+    def _linked(self, version: str) -> str:
+        """A new version with the bytes of an old one."""
+        new = str(uuid.uuid4())
+        source, target = self._folders.version(version), self._folders.version(new)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, target)
+        except FileNotFoundError:
+            raise errors.no_object() from None
+        except OSError:  # a file system without hard links
+            shutil.copyfile(source, target)
+        return new
+
+    def _drop(self, version: str | None) -> None:
+        if version is not None:
+            self._folders.remove(version)
 
 
 def _changes(request: Request, fields: body.Fields) -> dict[str, str]:
