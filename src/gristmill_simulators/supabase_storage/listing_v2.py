@@ -8,7 +8,7 @@ import sqlite3
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gristmill_simulators.supabase_storage import body, state
 from gristmill_simulators.supabase_storage.errors import bad_parameter
@@ -16,7 +16,15 @@ from gristmill_simulators.supabase_storage.errors import bad_parameter
 _COLUMNS = ("name", "updated_at", "created_at")
 _MAX = 1000
 
-Entry = dict[str, Any]
+_Place = tuple[str, bytes]  # the time that is sorted by, if any, and the name
+
+
+class _Item(NamedTuple):
+    """A row, or a folder that has none; its name has no slash at the end."""
+
+    name: str
+    place: _Place
+    row: sqlite3.Row | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,90 +68,95 @@ class ListingV2:
         self._cursor = _Cursor.read(token) if token else _Cursor()
         # the cursor's order outlives what later requests ask for
         self._order = self._cursor.order or order
-        self._column = self._cursor.column or column
-        self._timed = self._column in {"updated_at", "created_at"}
+        self._named = self._cursor.column or column
+        self._timed = self._named in {"updated_at", "created_at"}
+        self._column = self._named if self._timed else "created_at"
         self._descending = self._order == "desc"
 
     def page(self, rows: Iterable[sqlite3.Row]) -> dict[str, Any]:
         """The answer, out of all rows under `prefix`."""
-        entries = sorted(self._entries(rows), key=self._place, reverse=self._descending)
-        page = self._after_cursor(entries)
+        items = sorted(self._items(rows), key=lambda item: item.place, reverse=self._descending)
+        page = self._after_cursor(items)
         more = len(page) > self._limit
         page = page[: self._limit]
         return {
             "hasNext": more,
             **(self._next(page[-1]) if more else {}),
-            "folders": [_closed(entry) for entry in page if entry["id"] is None],
-            "objects": [entry for entry in page if entry["id"] is not None],
+            "folders": [self._shown_folder(item) for item in page if item.row is None],
+            "objects": [self._shown(item.row) for item in page if item.row is not None],
         }
 
-    def _entries(self, rows: Iterable[sqlite3.Row]) -> list[Entry]:
-        if not self._delimited:
-            return [_object(row) for row in rows]
+    def _items(self, rows: Iterable[sqlite3.Row]) -> list[_Item]:
+        objects: list[sqlite3.Row] = []
         folders: dict[str, list[sqlite3.Row]] = {}
-        objects = []
         for row in rows:
             below, slash, _ = row["name"][len(self.prefix) :].partition("/")
-            if slash:
+            if slash and self._delimited:
                 folders.setdefault(self.prefix + below + "/", []).append(row)
             else:
-                objects.append({"key": self._key(row["name"]), **_object(row)})
-        return objects + [self._folder(name, rows) for name, rows in folders.items()]
+                objects.append(row)
+        found = [self._item(row["name"], row[self._column], row) for row in objects]
+        for name, inside in folders.items():
+            # sorted by time, a folder is as old as its oldest object
+            found.append(self._item(name, min(row["created_at"] for row in inside), None))
+        return found
 
-    def _folder(self, name: str, rows: list[sqlite3.Row]) -> Entry:
-        # sorted by time, a folder is as old as its oldest object
-        oldest = state.moment(min(row["created_at"] for row in rows)) if self._timed else None
-        times = {"updated_at": oldest, "created_at": oldest, "last_accessed_at": None}
-        name = name.rstrip("/")
-        return {"key": self._key(name), "name": name, "id": None, **times, "metadata": None}
+    def _item(self, name: str, time: float, row: sqlite3.Row | None) -> _Item:
+        shown = name if row is not None else name.rstrip("/")
+        if self._timed:
+            return _Item(shown, (state.moment(time), shown.encode()), row)
+        return _Item(shown, ("", name.encode()), row)
 
-    def _key(self, name: str) -> str:
-        parts = name.split("/")
-        level = self.prefix.count("/")
-        return parts[level] if level < len(parts) else ""
-
-    def _place(self, entry: Entry) -> tuple[str, bytes]:
-        name = entry["name"] + ("/" if entry["id"] is None and not self._timed else "")
-        return (entry[self._column] if self._timed else "", name.encode())
-
-    def _after_cursor(self, entries: list[Entry]) -> list[Entry]:
+    def _after_cursor(self, items: list[_Item]) -> list[_Item]:
         if not self._cursor.after:
-            return entries
-        start = self._start(entries)
+            return items
+        start = self._start(items)
         if self._descending:
-            return [entry for entry in entries if self._place(entry) < start]
-        return [entry for entry in entries if self._place(entry) > start]
+            return [item for item in items if item.place < start]
+        return [item for item in items if item.place > start]
 
-    def _start(self, entries: list[Entry]) -> tuple[str, bytes]:
+    def _start(self, items: list[_Item]) -> _Place:
         after = self._cursor.after
         if self._timed or not self._delimited:
             return (self._cursor.moment if self._timed else "", after.encode())
         # ascending, the server goes on behind `a/`, also where `a` was an object: what lies
         # between the two in byte order, such as `a.txt`, is on neither page
-        folder = any(entry["id"] is None and entry["name"] == after for entry in entries)
+        folder = any(item.row is None and item.name == after for item in items)
         slash = "/" if folder or not self._descending else ""
         return ("", (after + slash).encode())
 
-    def _next(self, last: Entry) -> dict[str, str]:
-        moment = last[self._column] if self._timed else ""
-        cursor = _Cursor(last["name"], self._order, self._column, moment or "")
-        return {"nextCursor": str(cursor), "nextCursorKey": last["name"]}
+    def _next(self, last: _Item) -> dict[str, str]:
+        cursor = _Cursor(last.name, self._order, self._named, last.place[0])
+        return {"nextCursor": str(cursor), "nextCursorKey": last.name}
 
+    def _shown(self, row: sqlite3.Row) -> dict[str, Any]:
+        created = state.moment(row["created_at"])
+        return {
+            **({"key": self._key(row["name"])} if self._delimited else {}),
+            "id": row["id"],
+            "name": row["name"],
+            "metadata": state.row_metadata(row),
+            "updated_at": state.moment(row["updated_at"]),
+            "created_at": created,
+            "last_accessed_at": created,
+        }
 
-def _object(row: sqlite3.Row) -> Entry:
-    created = state.moment(row["created_at"])
-    return {
-        "id": row["id"],
-        "name": row["name"],
-        "metadata": state.row_metadata(row),
-        "updated_at": state.moment(row["updated_at"]),
-        "created_at": created,
-        "last_accessed_at": created,
-    }
+    def _shown_folder(self, item: _Item) -> dict[str, Any]:
+        oldest = item.place[0] or None
+        return {
+            "key": self._key(item.name),
+            "name": item.name + "/",
+            "id": None,
+            "updated_at": oldest,
+            "created_at": oldest,
+            "last_accessed_at": None,
+            "metadata": None,
+        }
 
-
-def _closed(folder: Entry) -> Entry:
-    return {**folder, "name": folder["name"] + "/"}
+    def _key(self, name: str) -> str:
+        parts = name.split("/")
+        level = self.prefix.count("/")
+        return parts[level] if level < len(parts) else ""
 
 
 def _decoded(token: str) -> str:
