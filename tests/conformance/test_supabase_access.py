@@ -296,6 +296,25 @@ async def test_policies_on_buckets_are_apart_from_those_on_objects(docs, signed_
     assert await refusal(signed_in.delete_bucket("mine")) == ("404", "Bucket not found")
 
 
+async def test_a_page_of_any_origin_may_use_the_gateway_but_not_the_server_behind_it(http):
+    asked = {
+        "origin": "http://localhost:3000",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization,x-upsert",
+    }
+    path = "/object/docs/a.txt"
+    preflight = await http.options(f"/supabase/storage/v1{path}", headers=asked)
+    assert preflight.status_code == 200
+    assert preflight.headers["access-control-allow-origin"] == "*"
+    assert "POST" in preflight.headers["access-control-allow-methods"]
+    assert preflight.headers["access-control-allow-headers"] == "authorization,x-upsert"
+    assert (await http.options(f"/supabase{path}", headers=asked)).status_code == 404
+    answer = await http.get(BUCKETS, headers={**SERVICE, "origin": "http://localhost:3000"})
+    assert answer.headers["access-control-allow-origin"] == "*"
+    refused = await http.get(BUCKETS)
+    assert refused.headers["access-control-allow-origin"] == "*"
+
+
 async def test_older_servers_have_no_code_in_their_errors(storage, http, control):
     await switch(control, error_codes=False)
     answer = await http.get("/supabase/bucket/nope", headers=SERVICE)

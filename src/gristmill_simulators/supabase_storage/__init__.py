@@ -2,7 +2,8 @@
 
 Faithful:
 - `/supabase/storage/v1` is the gateway, which exchanges opaque `sb_secret_…` and
-  `sb_publishable_…` keys; `/supabase` is the server behind it, which knows JWTs alone;
+  `sb_publishable_…` keys and lets pages of any origin in; `/supabase` is the server behind it,
+  which knows JWTs alone;
 - HTTP 400 with the true status as a string in the body, the captured error bodies, with or without
   `code`; real 403, 413, 416, 500 and 404 for unknown routes, in both shapes;
 - JWTs signed with the project secret; the roles `anon`, `authenticated` and `service_role`, `sub`
@@ -21,7 +22,7 @@ Faithful:
 - bodies go to disk as they come and are streamed from it.
 
 Not faithful:
-- policies are the declared few, not SQL; JWTs are HS256 only; the gateway adds no CORS headers;
+- policies are the declared few, not SQL; JWTs are HS256 only;
 - `last_accessed_at` is `created_at`; names sort by their bytes, whatever a database's collation;
 - analytics buckets, and limits on the length of a path parameter or the keys of one delete;
 - signed uploads, resumable uploads, the S3 protocol, image transformation and the CDN do not exist

@@ -72,6 +72,11 @@ def optional_caller(request: Request, now: float) -> Caller:
     return _known(claims)
 
 
+def is_gateway(request: Request) -> bool:
+    """Does the request come through the gateway, or straight to the server behind it?"""
+    return str(request.scope.get("root_path", "")).endswith(GATEWAY)
+
+
 def _claims(token: str, now: float) -> dict[str, Any]:
     try:
         return verify(token, SUPABASE_JWT_SECRET, now=now)
@@ -89,7 +94,7 @@ def _known(claims: dict[str, Any]) -> Caller:
 
 def _token(request: Request) -> str | None:
     given = request.headers.get("authorization")
-    if request.scope.get("root_path", "").endswith(GATEWAY):
+    if is_gateway(request):
         given = _exchanged(given, request.headers.get("apikey"))
     if given is None:
         return None

@@ -12,7 +12,7 @@ from gristmill_simulators import __version__
 from gristmill_simulators.misbehaviour import Misbehaviour
 from gristmill_simulators.operation import Handler, route
 from gristmill_simulators.simulator import Simulator
-from gristmill_simulators.supabase_storage import errors, state
+from gristmill_simulators.supabase_storage import cors, errors, state
 from gristmill_simulators.supabase_storage.access import GATEWAY, caller
 from gristmill_simulators.supabase_storage.buckets import Buckets
 from gristmill_simulators.supabase_storage.download import Downloads
@@ -132,11 +132,13 @@ class SupabaseStorage:
 
     def _route(self, method: str, path: str, name: str, handler: Handler) -> BaseRoute:
         async def answer(request: Request) -> Response:
+            if cors.is_preflight(request):
+                return cors.preflight(request)
             await self._emptying.settle()
             try:
-                return await handler(request)
+                return cors.opened(request, await handler(request))
             except StorageError as error:
-                return error.response(named=self._named)
+                return cors.opened(request, error.response(named=self._named))
 
         return route(self._simulator, self, method, path, name=name, handler=answer)
 
