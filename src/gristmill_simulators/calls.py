@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -75,7 +76,8 @@ class Call:
 class Filter(BaseModel):
     """Which calls: all that is given must fit; `route` is a name, a beginning or a glob.
 
-    `status` 0 stands for a dropped connection; `fault` is a kind, `*` for any.
+    `status` 0 stands for a dropped connection; `fault` is a kind, `*` for any. `limit` keeps the
+    first ones, `last` the last ones.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -87,6 +89,7 @@ class Filter(BaseModel):
     fault: str | None = None
     after: int = Field(default=0, ge=0)
     limit: int = Field(default=1000, ge=0, le=_KEPT)
+    last: int | None = Field(default=None, ge=0, le=_KEPT)
 
 
 class CallLog:
@@ -112,21 +115,22 @@ class CallLog:
     ) -> list[dict[str, Any]]:
         """Calls in order of arrival; `routes` are the names that the filter's route stands for."""
         await self.flush()
+        order = "ASC" if wanted.last is None else "DESC"
         names = None if routes is None else orjson.dumps(list(routes)).decode()
         rows = await self._database.scan(
             "SELECT * FROM calls WHERE id > ? AND vendor = ifnull(?, vendor)"
             " AND (? IS NULL OR route IN (SELECT value FROM json_each(?)))"
             " AND method = ifnull(?, method) AND ifnull(status, 0) = ifnull(?, ifnull(status, 0))"
-            " AND (? IS NULL OR fault GLOB ?) ORDER BY id LIMIT ?",
+            f" AND (? IS NULL OR fault GLOB ?) ORDER BY id {order} LIMIT ?",
             wanted.after,
             wanted.vendor,
             *[names] * 2,
             wanted.method,
             wanted.status,
             *[wanted.fault] * 2,
-            wanted.limit,
+            wanted.limit if wanted.last is None else wanted.last,
         )
-        return [_shown(row) for row in rows]
+        return sorted((_shown(row) for row in rows), key=itemgetter("id"))
 
     async def summary(self) -> dict[str, dict[str, Any]]:
         """Counts by route, and by status within the route; a dropped call has status 0."""

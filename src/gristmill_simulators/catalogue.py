@@ -80,9 +80,9 @@ class Catalogue:
         vendor, _, rest = pattern.partition(".")
         own = [name for name in self._names if name.startswith(f"{vendor}.")]
         # without the vendor, which would make all of its names look near
-        near = get_close_matches(rest, [name.partition(".")[2] for name in own])
+        near = get_close_matches(rest, [name.partition(".")[2] for name in own], n=1)
         if near:
-            return f"Do you mean {' or '.join(f'{vendor}.{name}' for name in near)}?"
+            return f"Do you mean {vendor}.{near[0]}?"
         return f"There are: {', '.join(own or self._names)}."
 
 

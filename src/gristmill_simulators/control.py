@@ -144,7 +144,7 @@ class Control:
         return _json(Settings.model_json_schema())
 
     async def calls(self, request: Request) -> Response:
-        """Recorded calls; query: vendor, route, method, status, fault, after (an id), limit."""
+        """Recorded calls; query: vendor, route, method, status, fault, after (id), limit, last."""
         wanted = _validated(Filter, dict(request.query_params))
         names = None if wanted.route is None else self._vendors.catalogue.matching(wanted.route)
         return _json({"calls": await self._simulator.calls.find(wanted, names)})

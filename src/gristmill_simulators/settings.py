@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from gristmill_simulators.database import Database
 from gristmill_simulators.latency import Latency
@@ -17,6 +17,10 @@ SCHEMA = "CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value BLOB NOT
 
 _Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Tier = Annotated[
+    Literal["free", "1", "2", "3", "4", "5"],
+    BeforeValidator(lambda given: str(given) if isinstance(given, int) else given),
+]
 _Burst = Annotated[float, Field(gt=0, le=60)]
 
 
@@ -40,7 +44,7 @@ class Quotas(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    openai_tier: Literal["free", "1", "2", "3", "4", "5"] = Field(
+    openai_tier: _Tier = Field(
         default="5", description="usage tier, for the limits that are not set here"
     )
     openai_requests_per_minute: _Rate | None = Field(

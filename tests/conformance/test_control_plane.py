@@ -149,6 +149,7 @@ async def test_calls_are_found_by_route_status_and_method(openai, storage, contr
     assert len(await calls(control, vendor="supabase", method="GET")) == 1
     first = (await calls(control, limit=1))[0]["id"]
     assert len(await calls(control, after=first)) == 2
+    assert [call["id"] - first for call in await calls(control, last=2)] == [1, 2]
 
 
 async def test_a_call_tells_how_many_bytes_went_each_way(storage, control):

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from gristmill.cli import configuration
+from gristmill.cli import configuration, simulator
 from gristmill.cli.run import run, version
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
     epilog="Begin with:  gristmill ingest paper.pdf  and then  gristmill search 'a question'",
 )
 app.add_typer(configuration.app, name="config")
+app.add_typer(simulator.app, name="simulator")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
 Collection = Annotated[
