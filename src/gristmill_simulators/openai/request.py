@@ -100,7 +100,7 @@ def checked(fields: dict[str, Any], switches: Switches = _DEFAULT) -> Embedding:
 def _lenient(body: bytes) -> Any:  # noqa: ANN401 — any JSON value
     # orjson refuses escaped lone surrogates, which other clients can send
     try:
-        return json.loads(body)
+        return json.loads(body, parse_constant=_refuse)  # no NaN, no Infinity
     except ValueError:
         raise InvalidRequest(
             "We could not parse the JSON body of your request. (HINT: This likely means you"
@@ -108,6 +108,10 @@ def _lenient(body: bytes) -> Any:  # noqa: ANN401 — any JSON value
             " but what was sent was not valid JSON. If you have trouble figuring out how to fix"
             " this, please contact us through our help center at help.openai.com.)"
         ) from None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
 
 
 def _counter(switches: Switches) -> Callable[[str], int]:
