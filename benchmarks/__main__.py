@@ -11,6 +11,7 @@ from benchmarks.report import title
 # What each is, is the first line of its module.
 BENCHMARKS: Final = {
     "embeddings": "benchmarks.embeddings",
+    "planning": "benchmarks.planning",
     "pipeline": "benchmarks.pipeline",
     "memory": "benchmarks.memory",
     "storage": "benchmarks.storage",
