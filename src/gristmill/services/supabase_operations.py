@@ -231,7 +231,7 @@ class CopyObject(StorageOperation[StoredObject]):
     """Copies an object, in place of what the other key held; safe to repeat.
 
     Type, caching and metadata come along unless `metadata` is given, which then stands alone, with
-    `content_type` and `cache_seconds`.
+    `content_type` and `cache_seconds`; it travels in a header, so 11 kB of JSON are the most.
     """
 
     bucket: str
@@ -296,7 +296,8 @@ class SignUpload(StorageOperation[SignedUpload]):
 class UploadSigned(StorageOperation[str]):
     """Uploads a file from disk with the token of a `SignUpload`; answers the key.
 
-    A repeat after a lost reply is `Rejected` unless the permission lets it replace.
+    A repeat after a lost reply is `Rejected` unless the permission lets it replace. The token is
+    part of the address, which httpx logs at level INFO; gristmill's own logs mask it.
     """
 
     idempotent: ClassVar[bool] = False

@@ -44,7 +44,7 @@ def hostile(monkeypatch, tmp_path):
 
 async def ask(vendor, adapter_of, service):
     vendor.script, vendor.requests = [], []
-    vendor.says(200, b"[]" if service == "supabase" else {"data": [], "items": []})
+    vendor.says(200, {"data": [], "items": [], "healthy": True})
     async with create_client() as http:
         adapter = adapter_of(service)
         adapter._http = http
