@@ -11,7 +11,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent.parent / "conformance"
 VENDORS = {"openai": "OpenAI", "llamacloud": "LlamaCloud", "supabase": "Supabase Storage"}
-_SIMULATOR_ONLY = {"clock", "control", "http", "server"}
+_SIMULATOR_ONLY = {"clock", "control", "http", "receiver", "server"}
 _INTRODUCTION = """\
 # Conformance
 

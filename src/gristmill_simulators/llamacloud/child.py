@@ -42,7 +42,7 @@ def answer(line: bytes) -> dict[str, Any]:
         "numbers": [page.number for page in pages],
         "sheets": select.is_spreadsheet(request["name"]),
         "easy": [page.number for page in pages if not has_table(page.markdown)],
-        "forms": [page.number for page in pages if forms.fields(page.markdown)],
+        "forms": [page.number for page in pages if forms.fields(page.text)],
     }
 
 

@@ -112,7 +112,7 @@ SHAPES: dict[str, Callable[[Result], Any]] = {
 
 
 def _form_page(page: dict[str, Any]) -> dict[str, Any]:
-    found = forms.form(page["markdown"])
+    found = forms.form(page["text"])
     return {
         "page_width": page["width"],
         "page_height": page["height"],

@@ -19,7 +19,8 @@ _LINK = re.compile(r"\s*\[([^\]]+)\]\(([^)\s]+)[^)]*\)\s*$")
 _INLINE = (  # bounded: a hostile line must not cost its length squared
     (re.compile(r"!?\[([^\]]{0,500})\]\([^)]{0,2000}\)"), r"\1"),
     (re.compile(r"(\*\*|__|~~|`)(\S.{0,500}?)\1"), r"\2"),
-    (re.compile(r"(?<!\w)([*_])(\S.{0,500}?)\1(?!\w)"), r"\2"),
+    (re.compile(r"(?<![\w\\])([*_])(\S.{0,500}?)\1(?!\w)"), r"\2"),
+    (re.compile(r"\\([\\`*_{}\[\]()#+.!|>~-])"), r"\1"),
 )
 _CELL = re.compile(r"(?<!\\)\|")
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?")
