@@ -59,6 +59,13 @@ class Control:
             ("POST", "/reset", self.reset),
         ]
 
+    def described(self) -> list[tuple[str, str, str]]:
+        """Method, path and one line for each route."""
+        return [
+            (method, PREFIX + path.replace(":int", ""), _summary(handler))
+            for method, path, handler in self.table()
+        ]
+
     def routes(self) -> list[BaseRoute]:
         """All of them, and an answer with advice for whatever is not there."""
         table = self.table()
@@ -71,8 +78,7 @@ class Control:
 
     async def index(self, request: Request) -> Response:
         """This list, the vendors' addresses, and the variables that a client needs."""
-        table = [(method, PREFIX + path, _summary(does)) for method, path, does in self.table()]
-        return index.page(request, table)
+        return index.page(request, self.described())
 
     async def health(self, _request: Request) -> Response:
         """Whether this is the simulator that a launcher looks for, and whether it will stay."""
