@@ -78,7 +78,7 @@ class IngestReport:
 
     @property
     def is_complete(self) -> bool:
-        """Whether, besides, no document lacks a page."""
+        """Whether, besides, no document has a gap."""
         return self.is_published and all(d.status is DocumentStatus.READY for d in self.documents)
 
 

@@ -256,7 +256,7 @@ def _tell_unready(document: DocumentSummary) -> None:
     errors.print(head, soft_wrap=True)
     _tell_reason(document.error, document.advice)
     if document.status is DocumentStatus.READY_INCOMPLETE:
-        text = f"Searches find it, without some pages: gristmill show {document.id}"
+        text = f"Searches find it, with gaps: gristmill show {document.id}"
         errors.print(f"         {text}", soft_wrap=True)
 
 
@@ -271,7 +271,7 @@ def _sum(report: IngestReport) -> str:
     statuses = Counter(document.status for document in report.documents)
     outcomes = Counter(entry.outcome for entry in report.entries)
     others = {
-        "with pages missing": statuses[DocumentStatus.READY_INCOMPLETE],
+        "with gaps": statuses[DocumentStatus.READY_INCOMPLETE],
         "failed": statuses[DocumentStatus.FAILED] + statuses[DocumentStatus.QUARANTINED],
         "parked": statuses[DocumentStatus.PARKED],
         "refused": outcomes["refused"],

@@ -100,13 +100,13 @@ class _Round:
             GristmillError: one of them failed; what the others brought is kept.
         """
         outcomes = await asyncio.gather(*map(self._buy, self._batches), return_exceptions=True)
-        for failure in outcomes:
-            if failure is not None:
-                raise failure
-        async with self._context.database.connection() as connection:
-            if self._reasons:
-                await self._tell_refusals(connection)
-            if self._ends and self._work.stage not in PUBLISHED:
+        failure = next((outcome for outcome in outcomes if outcome is not None), None)
+        if self._reasons and (failure is None or self._is_any_accepted):
+            await self._tell_refusals()
+        if failure is not None:
+            raise failure
+        if self._ends and self._work.stage not in PUBLISHED:
+            async with self._context.database.connection() as connection:
                 return await _publish(connection, self._work, self._space)
         return self._work
 
@@ -156,14 +156,15 @@ class _Round:
                 told = f"{len(part)} more vectors"
                 self._work = await step(connection, self._work, Status.EMBEDDING, told, kept)
 
-    async def _tell_refusals(self, connection: Connection) -> None:
+    async def _tell_refusals(self) -> None:
         """Passages without a vector, unless nothing shows that it is their texts' fault."""
         unsure = [r for r in self._refusals if not isinstance(r, InvalidInput) or r.index is None]
         if unsure and not self._is_any_accepted:
             raise unsure[0]
         told = chunks.refused([(self._texts[at], why) for at, why in self._reasons.items()])
         detail = f"{len(self._reasons)} texts without a vector"
-        work = await step(connection, self._work, Status.EMBEDDING, detail, told)
+        async with self._context.database.connection() as connection:
+            work = await step(connection, self._work, Status.EMBEDDING, detail, told)
         lacks = work.version.lacks + len(self._reasons)
         self._work = replace(work, version=replace(work.version, lacks=lacks))
 

@@ -75,7 +75,7 @@ def test_the_summary_does_not_count_a_document_with_missing_pages_as_ready():
     documents = (READY, LACKING, FAILED)
     told = view._sum(IngestReport((*entries(*documents), refused), documents, 1.0))
     assert "1 of 4 ready" in told
-    assert "1 with pages missing, 1 failed, 1 refused" in told
+    assert "1 with gaps, 1 failed, 1 refused" in told
 
 
 def test_in_a_pipe_each_document_is_told_once_and_totals_every_ten_seconds(capsys):

@@ -321,6 +321,49 @@ async def test_what_other_requests_brought_is_kept_when_one_fails_and_not_bought
     assert bench.model.asked[before:] == [tuple(given[4:8])]
 
 
+async def test_what_is_known_to_be_poisoned_is_not_searched_for_again_after_a_failure(
+    bench: Bench,
+) -> None:
+    bench.options = replace(SPACE, batch_inputs=8, requests_at_once=2)
+    given = texts(16)
+    bench.model.refuse = poison(given[2])
+    bench.model.failures = {given[12]: Throttled("slower")}
+    with pytest.raises(Throttled):
+        await bench.finish(await bench.cut(given))
+    before = len(bench.model.asked)
+    await bench.finish(await bench.claim())
+    assert bench.model.asked[before:] == [tuple(given[8:])]
+    assert await bench.without_vector() == [given[2]]
+
+
+async def test_a_stop_in_the_middle_ends_every_request_and_leaves_the_rest_to_the_next(
+    bench: Bench,
+) -> None:
+    started = asyncio.Event()
+
+    class Silent(Model):
+        async def execute(self, operation: Operation[R]) -> Result[R]:
+            is_first = isinstance(operation, Embed) and "text 0" in operation.texts
+            if is_first:
+                return await super().execute(operation)
+            started.set()
+            return await asyncio.Event().wait()  # type: ignore[return-value]
+
+    bench.options = replace(SPACE, batch_inputs=2, requests_at_once=3)
+    work = await bench.cut(texts(6))
+    bench.model = Silent()
+    running = asyncio.create_task(embed(bench.context, work))
+    await started.wait()
+    while len(await bench.without_vector()) == 6:
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
+    bench.model = Model()
+    await bench.finish(await bench.claim())
+    assert sorted(bench.model.sent) == texts(6)[2:]
+
+
 async def test_a_runner_that_lost_the_document_keeps_nothing(bench: Bench) -> None:
     older = await bench.cut(texts(3))
     async with bench.database.connection() as connection:
