@@ -42,7 +42,7 @@ def allowed(
         return _ALL if age >= value else Allowed(_stage_at(age / value), age / value)
     if looks > value:
         return _ALL
-    return Allowed(_stage_of(looks, value), looks / value)
+    return Allowed(_stage_of(looks, value), looks / value if looks else 0.0)
 
 
 def may_cancel(
