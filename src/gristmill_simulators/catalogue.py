@@ -1,6 +1,6 @@
 """The names of the vendors' routes, and what a pattern of names stands for."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -35,9 +35,12 @@ class Catalogue:
         self.units = units
         self._names = tuple(dict.fromkeys(route.name for route in self.routes))
 
-    def matching(self, pattern: str) -> set[str]:
-        """The names that a pattern stands for; raises ValueError, with advice, if it has none."""
-        found = {name for name in self._names if fits(pattern, name)}
+    def matching(self, pattern: str, more: Collection[str] = ()) -> set[str]:
+        """The names that a pattern stands for; raises ValueError, with advice, if it has none.
+
+        `more` are names that only calls have, such as the deliveries of webhooks.
+        """
+        found = {name for name in (*self._names, *more) if fits(pattern, name)}
         if not found:
             raise ValueError(f"No route fits {pattern!r}. {self._advice(pattern)}")
         return found

@@ -152,8 +152,13 @@ class Control:
     async def calls(self, request: Request) -> Response:
         """Recorded calls; query: vendor, route, method, status, fault, after (id), limit, last."""
         wanted = _validated(Filter, dict(request.query_params))
-        names = None if wanted.route is None else self._vendors.catalogue.matching(wanted.route)
-        return _json({"calls": await self._simulator.calls.find(wanted, names)})
+        calls, catalogue = self._simulator.calls, self._vendors.catalogue
+        if wanted.vendor is not None:
+            catalogue.matching(wanted.vendor)
+        names = None
+        if wanted.route is not None:
+            names = catalogue.matching(wanted.route, more=await calls.summary())
+        return _json({"calls": await calls.find(wanted, names)})
 
     async def summary(self, _request: Request) -> Response:
         """How many calls each route had, by status; 0 stands for a dropped one."""

@@ -146,7 +146,8 @@ class Operation:
 
     async def _answer(self, request: Request) -> Response:
         response = await self._handled(request)
-        await pause(request.scope, self._more_latency(call_of(request), response))
+        if self.simulator.settings.current.latency:
+            await pause(request.scope, self._more_latency(call_of(request), response))
         return response
 
     def _more_latency(self, call: Call, response: Response) -> float:

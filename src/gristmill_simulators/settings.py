@@ -25,7 +25,10 @@ _Burst = Annotated[float, Field(gt=0, le=60)]
 
 
 class Transition(BaseModel):
-    """When a finished parse shows: at once, after `value` looks at it, or after `value` seconds."""
+    """When a finished parse shows: at once, after `value` looks at it, or after `value` seconds.
+
+    `per_page` more seconds for each page are counted from the submission as well.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -33,6 +36,9 @@ class Transition(BaseModel):
         default="at_once", description="what a parse waits for before it shows as finished"
     )
     value: float = Field(default=0, ge=0, description="how many looks, or how many seconds")
+    per_page: float = Field(
+        default=0, ge=0, description="with `seconds`: so many more for each page of the result"
+    )
 
 
 class Quotas(BaseModel):

@@ -5,6 +5,7 @@ import time
 import httpx
 import openai as sdk
 import pytest
+from llama_calls import submitted, until_idle
 from openai import AsyncOpenAI
 
 MODEL = "text-embedding-3-small"
@@ -190,6 +191,7 @@ async def test_calls_are_forgotten_and_bills_are_not(openai, control):
     [
         ({"limit": "many"}, "limit must be a valid integer, not 'many'."),
         ({"routes": "openai"}, "There is no routes. There are: vendor, route, "),
+        ({"vendor": "opnai"}, "No route fits 'opnai'. There are: "),
         ({"route": "openai.model"}, "No route fits 'openai.model'. Do you mean openai.models.list"),
     ],
 )
@@ -197,3 +199,21 @@ async def test_a_question_about_calls_that_makes_no_sense_is_refused(control, qu
     answer = await control.get("/calls", params=query)
     assert answer.status_code == 422
     assert answer.json()["error"].startswith(sentence)
+
+
+async def test_a_parse_takes_longer_for_each_of_its_pages(llama, control, clock, pdf):
+    transition = {"kind": "seconds", "value": 10, "per_page": 5}
+    await control.post("/settings", json={"transition": transition})
+    job_id = await submitted(llama, "a.pdf", pdf, tier="fast")
+    await until_idle(control)
+    clock.advance(24)
+    assert (await llama.parsing.get(job_id)).job.status == "RUNNING"
+    clock.advance(1)
+    assert (await llama.parsing.get(job_id)).job.status == "COMPLETED"
+
+
+async def test_a_webhooks_delivery_is_found_among_the_calls_by_its_name(llama, control):
+    hook = {"webhook_url": "https://hooks.example.org/x", "webhook_events": ["parse.success"]}
+    await submitted(llama, "a.md", b"# a", webhook_configurations=[hook])
+    await until_idle(control)
+    assert len(await calls(control, route="llamacloud.webhooks")) == 1

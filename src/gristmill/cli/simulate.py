@@ -47,7 +47,7 @@ def _tell(address: str, port: int, data: Path | None) -> None:
     console.print(f"Simulators of LlamaCloud, OpenAI and Supabase Storage: [bold]{address}[/]")
     console.print(f'For a client:  eval "$(gristmill simulate --port {port} --print-env)"')
     console.print(
-        f"Their state is {kept}. Calls, faults and quotas: {address}/_simulator/calls",
+        f"Their state is {kept}. Calls, faults and quotas: {address}/_simulator",
         soft_wrap=True,
     )
     console.print("Ctrl-C ends them.")

@@ -9,7 +9,7 @@ from gristmill.cli.run import run
 app = typer.Typer(
     help="Steer the simulators: faults, quotas, latency, calls, bills.",
     no_args_is_help=True,
-    epilog="Example:  gristmill simulator faults add openai.embeddings.create --status 429",
+    epilog="Example:  gristmill simulator faults add openai --status 429",
 )
 faults = typer.Typer(
     help="List the faults that wait; add and clear them.",
@@ -27,7 +27,7 @@ Url = Annotated[
 
 @app.command(epilog="Example:  gristmill simulator status --url http://127.0.0.1:9000")
 def status(url: Url = None, json: Json = False) -> None:
-    """Tell where the simulators are, and what a client needs to reach them."""
+    """Tell the addresses and what a client needs."""
     from gristmill.cli.simulator_control import status
 
     run(status(url, as_json=json), as_json=json)
@@ -41,7 +41,10 @@ def routes(
     url: Url = None,
     json: Json = False,
 ) -> None:
-    """List what faults and latency can name: routes, misbehaviours, units."""
+    """List the names for faults and latency.
+
+    Routes, misbehaviours and units.
+    """
     from gristmill.cli.simulator_control import routes
 
     run(routes(url, vendor, as_json=json), as_json=json)
@@ -134,7 +137,7 @@ def quota(
     url: Url = None,
     json: Json = False,
 ) -> None:
-    """Show the vendors' quotas, after changing those that are named."""
+    """Show quotas, after changing those named."""
     given = {name: value for name, value in locals().items() if name not in ("url", "json")}
     from gristmill.cli.simulator_control import change_quotas
 
@@ -162,7 +165,7 @@ def latency(
     url: Url = None,
     json: Json = False,
 ) -> None:
-    """Show how long answers take, after changing it for a route."""
+    """Show how long answers take; change it."""
     from gristmill.cli.simulator_control import change_latency
 
     given = {"low": low, "high": high, "median": median, "p95": p95, "seed": seed}
@@ -176,13 +179,16 @@ def transition(
         str | None, typer.Argument(metavar="KIND", help="at_once, polls or seconds.")
     ] = None,
     value: Annotated[float, typer.Argument(metavar="VALUE", help="How many of them.")] = 0,
+    per_page: Annotated[
+        float, typer.Option("--per-page", help="With seconds: more of them for each page.")
+    ] = 0,
     url: Url = None,
     json: Json = False,
 ) -> None:
-    """Show when finished parses show as finished, after changing it."""
+    """Show when parses end; change it."""
     from gristmill.cli.simulator_control import change_transition
 
-    run(change_transition(url, kind, value, as_json=json), as_json=json)
+    run(change_transition(url, kind, value, per_page, as_json=json), as_json=json)
 
 
 @app.command(epilog="Example:  gristmill simulator settings record_headers=true")
@@ -196,7 +202,7 @@ def settings(
     url: Url = None,
     json: Json = False,
 ) -> None:
-    """Show every setting, after changing those that are named."""
+    """Show all settings, after changing those named."""
     from gristmill.cli.simulator_control import change_settings
 
     run(change_settings(url, changes or [], reset=reset, as_json=json), as_json=json)

@@ -107,9 +107,10 @@ async def change_latency(
 
 
 async def change_transition(
-    url: str | None, kind: str | None, value: float, *, as_json: bool
+    url: str | None, kind: str | None, value: float, per_page: float, *, as_json: bool
 ) -> int:
-    changes = {} if kind is None else {"transition": {"kind": kind, "value": value}}
+    transition = {"kind": kind, "value": value, "per_page": per_page}
+    changes = {} if kind is None else {"transition": transition}
     return await _change(url, changes, "transition", as_json=as_json)
 
 

@@ -76,7 +76,8 @@ class Runner:
         database.post(lambda connection: _set_running(connection, job_id, now))
         result_id = uuid.uuid4().hex
         read = await self._read(job, result_id)
-        end = _End(job_id, result_id, read, self._simulator.settings.current.llamacloud)
+        settings = self._simulator.settings.current
+        end = _End(job_id, result_id, read, settings.llamacloud, settings.transition.per_page)
         now = self._simulator.clock()
         await database.write(lambda connection: end.write(connection, now))
         self._sender.notify()
@@ -135,8 +136,11 @@ class _End:
     result_id: str
     read: Read | Failed
     switches: Switches
+    seconds_per_page: float
 
     def write(self, connection: sqlite3.Connection, now: float) -> None:
+        if self.seconds_per_page and isinstance(self.read, Read):
+            self._take_longer(connection, self.seconds_per_page * len(self.read.numbers))
         job = connection.execute("SELECT * FROM llama_jobs WHERE id = ?", (self.job_id,)).fetchone()
         if job is None:
             return  # deleted by a reset
@@ -152,6 +156,13 @@ class _End:
         if outcome.failure is None:
             self._keep_result(connection, job, options, now)
         self._end(connection, job, outcome, credits_, now)
+
+    def _take_longer(self, connection: sqlite3.Connection, seconds: float) -> None:
+        connection.execute(
+            "UPDATE llama_jobs SET transition_value = transition_value + ?"
+            " WHERE id = ? AND transition = 'seconds' AND script IS NULL",
+            (seconds, self.job_id),
+        )
 
     def _outcome(self, job: sqlite3.Row, options: dict[str, Any]) -> Outcome:
         script = None if job["script"] is None else Script.model_validate_json(job["script"])
