@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import httpx
 
-from gristmill.errors import InvalidResponse, Rejected
+from gristmill.errors import InvalidResponse, Rejected, UnreadableSource
 from gristmill.services import failures
 from gristmill.services.supabase_errors import Fields, read_fields, wrong_address
 
@@ -56,7 +56,10 @@ class Client:
 
     async def request(self, method: str, url: str, **arguments: Any) -> httpx.Response:  # noqa: ANN401 — the SDK's choice
         request = self._built(method, url, arguments)
-        response = await self._http.send(request)
+        if arguments.get("files"):
+            response = await self._sent_from_disk(request)
+        else:
+            response = await self._http.send(request)
         _check(response)
         self.answer = response
         return response
@@ -64,9 +67,18 @@ class Client:
     def _built(self, method: str, url: str, arguments: dict[str, Any]) -> httpx.Request:
         request = self._http.build_request(method, url, **arguments)
         request.headers.update(self._headers)
-        if int(request.headers.get("content-length", 0)) > _LARGE and "files" in arguments:
-            request.stream = _FromDisk(cast("httpx.SyncByteStream", request.stream))
         return request
+
+    async def _sent_from_disk(self, request: httpx.Request) -> httpx.Response:
+        length = int(request.headers["content-length"])
+        form = _FromDisk(cast("httpx.SyncByteStream", request.stream), length)
+        request.stream = form
+        try:
+            return await self._http.send(request)
+        except httpx.TransportError:
+            if form.problem is None:
+                raise
+            raise UnreadableSource(f"The file {form.problem} while it was uploaded.") from None
 
 
 class DownloadClient(Client):
@@ -106,15 +118,36 @@ def _check(response: httpx.Response) -> None:
 
 
 class _FromDisk(httpx.AsyncByteStream):
-    """A form whose file is read in a thread; httpx would read it on the event loop."""
+    """A form of `length` bytes whose file is read in a thread; httpx would hold up the loop.
 
-    def __init__(self, form: httpx.SyncByteStream) -> None:
+    A file that changes or fails meanwhile breaks the connection, before a byte too many would be
+    taken for the next request; then `problem` says why.
+    """
+
+    def __init__(self, form: httpx.SyncByteStream, length: int) -> None:
         self._form = form
+        self._length = length
+        self.problem: str | None = None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        chunks = iter(self._form)
-        while piece := await asyncio.to_thread(_joined, chunks):
+        chunks, left = iter(self._form), self._length
+        while piece := await self._next(chunks):
+            left -= len(piece)
+            if left < 0:
+                break
             yield piece
+        if left:
+            self.problem = self.problem or "changed its size"
+            raise OSError(self.problem)
+
+    async def _next(self, chunks: Iterator[bytes]) -> bytes:
+        try:
+            if self._length <= _LARGE:
+                return _joined(chunks)
+            return await asyncio.to_thread(_joined, chunks)
+        except OSError as error:
+            self.problem = f"could not be read ({error.strerror or error})"
+            raise
 
 
 def _joined(chunks: Iterator[bytes]) -> bytes:

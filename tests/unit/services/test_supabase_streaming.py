@@ -1,11 +1,14 @@
 """Files go to Supabase Storage and come back piece by piece: memory stays flat, the loop free."""
 
 import asyncio
+import errno
 import threading
 import tracemalloc
 
 import pytest
 
+from gristmill import errors
+from gristmill.services import supabase_client
 from gristmill.services.http import create_client
 from gristmill.services.supabase import DownloadObject, UploadObject
 from gristmill.services.supabase_client import _FromDisk
@@ -63,25 +66,51 @@ async def test_a_download_holds_a_few_pieces_at_a_time(vendor, supabase, tmp_pat
     assert peak() < LITTLE
 
 
-async def test_a_file_is_read_in_a_thread_and_in_order():
-    class Form:
-        threads: set[int] = set()  # noqa: RUF012 — one form only
+@pytest.mark.parametrize("number", [40, 50_000])
+async def test_a_file_is_read_in_order_and_a_large_one_in_a_thread(number):
+    threads = set()
 
-        def __iter__(self):
-            for number in range(40):
-                self.threads.add(threading.get_ident())
-                yield bytes([number]) * 10
-
-    pieces = [piece async for piece in _FromDisk(Form())]
-    assert b"".join(pieces) == b"".join(bytes([number]) * 10 for number in range(40))
-    assert threading.get_ident() not in Form.threads
-
-
-async def test_a_disk_that_fails_in_the_middle_fails_the_upload_and_nothing_hangs():
     def form():
-        yield b"x" * 10
-        raise OSError("the disk is gone")
+        for count in range(number):
+            threads.add(threading.get_ident())
+            yield count.to_bytes(4) * 10
 
-    with pytest.raises(OSError, match="the disk is gone"):
-        async with asyncio.timeout(5):
-            [piece async for piece in _FromDisk(form())]
+    sent = b"".join([piece async for piece in _FromDisk(form(), number * 40)])
+    assert sent == b"".join(count.to_bytes(4) * 10 for count in range(number))
+    assert (threading.get_ident() in threads) == (number == 40)
+
+
+@pytest.mark.parametrize("change", [-1, 1, -15_000_000, 5_000_000])
+async def test_a_file_that_changes_its_size_while_it_is_sent_is_not_stored(
+    vendor, supabase, tmp_path, change
+):
+    path, received = tmp_path / "large", []
+    path.write_bytes(b"x" * 20_000_000)
+
+    async def change_it(reader, _writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        with path.open("r+b") as file:
+            file.truncate(20_000_000 + change)
+        received.append(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+        while piece := await reader.read(1 << 20):
+            received[0] -= len(piece)
+
+    vendor.accept = change_it
+    with pytest.raises(errors.UnreadableSource, match="changed its size"):
+        await supabase.execute(UploadObject("b", "k", path, "text/plain"))
+    await asyncio.sleep(0.01)
+    assert received[0] > 0, "the server never has a whole object"
+
+
+async def test_a_disk_that_fails_in_the_middle_is_named(vendor, supabase, tmp_path, monkeypatch):
+    path = tmp_path / "large"
+    path.write_bytes(b"x" * 3_000_000)
+
+    def broken(chunks):
+        next(chunks)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(supabase_client, "_joined", broken)
+    vendor.accept = swallow
+    with pytest.raises(errors.UnreadableSource, match="Input/output error"):
+        await supabase.execute(UploadObject("b", "k", path, "text/plain"))

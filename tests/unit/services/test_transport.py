@@ -21,12 +21,16 @@ from gristmill.services.llamaparse import (
 )
 from gristmill.services.openai import Embed, ListModels
 from gristmill.services.supabase import (
+    CopyObject,
+    CreateObject,
     DownloadObject,
     EnsureBucket,
     ListBuckets,
+    ListObjects,
     RemoveObjects,
     SignUrl,
     UploadObject,
+    UploadSigned,
 )
 
 
@@ -37,7 +41,7 @@ def file(tmp_path):
     return path
 
 
-@pytest.fixture(params=range(15))
+@pytest.fixture(params=range(19))
 def operation(request, file, tmp_path):
     return (
         Embed(texts=("a",), model="text-embedding-3-small", dimensions=4, tokens=(1,)),
@@ -55,6 +59,10 @@ def operation(request, file, tmp_path):
         DownloadObject("documents", "a.pdf", tmp_path / "copy.pdf"),
         RemoveObjects("documents", ("a.pdf",)),
         SignUrl("documents", "a.pdf", 60),
+        CreateObject("documents", "a.pdf", file, "application/pdf"),
+        UploadSigned("documents", "a.pdf", "token", file, "application/pdf"),
+        CopyObject("documents", "a.pdf", "b.pdf"),
+        ListObjects("documents"),
     )[request.param]
 
 
