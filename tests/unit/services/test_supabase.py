@@ -26,6 +26,7 @@ from gristmill.services.supabase import (
     SignUrls,
     StoredObject,
     UploadObject,
+    UploadSigned,
     classify,
     public_url,
     storage_url,
@@ -314,12 +315,28 @@ async def test_many_keys_are_removed_and_signed_a_thousand_at_a_time(vendor, sup
     assert sizes == [1000, 1000, 1, 1000, 1000, 1]
 
 
+async def test_a_permission_to_upload_is_asked_for_and_used(vendor, supabase, create):
+    vendor.says(200, {"url": "/object/upload/sign/documents/a.pdf?token=abc", "token": "abc"})
+    for replace, header in ((False, None), (True, "true")):
+        signed = (await supabase.execute(SignUpload("documents", "a.pdf", replace))).value
+        assert vendor.requests[-1].headers.get("x-upsert") == header
+    assert (signed.key, signed.token) == ("a.pdf", "abc")
+    assert signed.url == f"{vendor.url}/storage/v1/object/upload/sign/documents/a.pdf?token=abc"
+    vendor.script = []
+    vendor.says(200, {"Key": "documents/a.pdf"})
+    upload = UploadSigned("documents", "a.pdf", "abc", create.path, "application/pdf", {"by": "me"})
+    assert (await supabase.execute(upload)).value == "a.pdf"
+    assert asked(vendor)[-1] == ("PUT", "/storage/v1/object/upload/sign/documents/a.pdf?token=abc")
+    assert b'{"by": "me"}' in vendor.requests[-1].body
+    assert b"\r\n\r\nx\r\n--" in vendor.requests[-1].body
+
+
 def test_a_thousand_of_the_longest_keys_fit_into_one_request():
     assert len(json.dumps({"prefixes": ["k" * 1024] * 1000})) < 1 << 20
 
 
 def test_a_secret_address_does_not_show_when_it_is_printed():
-    from gristmill.services.supabase import SignedUpload, SignedUrl, UploadSigned
+    from gristmill.services.supabase import SignedUpload, SignedUrl
 
     signed = SignedUrl("a", "https://h/x?token=secret"), SignedUpload("a", "u?secret", "secret")
     upload = UploadSigned("b", "a", "secret", "path", "text/plain")
