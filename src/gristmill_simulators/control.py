@@ -110,7 +110,10 @@ class Control:
     async def add_faults(self, request: Request) -> Response:
         """Add one fault or a list of them; the answer is all faults."""
         given = orjson.loads(await request.body())
-        faults = [_validated(Fault, one) for one in (given if isinstance(given, list) else [given])]
+        if isinstance(given, list):
+            faults = [_validated(Fault, one, f"Fault {n}: ") for n, one in enumerate(given, 1)]
+        else:
+            faults = [_validated(Fault, given)]
         self._simulator.faults.add(faults, self._vendors.catalogue)
         return await self.list_faults(request)
 
@@ -197,11 +200,11 @@ async def _not_found(request: Request) -> Response:
     return _json({"error": f"There is no {asked}. GET {PREFIX} lists what there is."}, 404)
 
 
-def _validated(model: type[M], given: object) -> M:
+def _validated(model: type[M], given: object, which: str = "") -> M:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        raise ValueError(explain(error, model)) from None
+        raise ValueError(which + explain(error, model)) from None
 
 
 def _summary(handler: Handler) -> str:

@@ -1,11 +1,12 @@
 """Faults that a test asks for: what they are, when they strike, which are still to come."""
 
 import random
+import re
 import secrets
 from typing import Any, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
 from gristmill_simulators.catalogue import Catalogue
 from gristmill_simulators.database import Database
@@ -45,6 +46,9 @@ KINDS: dict[str, tuple[tuple[str, ...], str]] = {
     "vendor": (("what",), "`what` only this vendor can do wrong: see `GET /_simulator/routes`"),
 }
 _NEEDED = {"seconds", "what"}
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # what HTTP/1.1 can carry
+_FRAMING = {"connection", "content-length", "transfer-encoding"}
 _DEFAULT_STATUS = {"status": 500, "html": 502}
 
 
@@ -87,6 +91,16 @@ class Fault(BaseModel):
         if self.probability < 1 and self.seed is None:
             self.seed = secrets.randbelow(2**31)  # shown in the list, to have the same again
         return self
+
+    @field_validator("headers")
+    @classmethod
+    def _can_be_sent(cls, headers: dict[str, str] | None) -> dict[str, str] | None:
+        for name, value in (headers or {}).items():
+            if not _HEADER_NAME.fullmatch(name) or name.lower() in _FRAMING:
+                raise ValueError(f"{name!r} cannot be set")
+            if not _HEADER_VALUE.fullmatch(value):
+                raise ValueError(f"{value!r} is no value of a header")
+        return headers
 
     def is_endless(self) -> bool:
         """Does it hit every call that fits, for ever?"""

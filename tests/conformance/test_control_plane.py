@@ -124,6 +124,18 @@ async def test_latency_grows_with_the_inputs_of_a_request(openai: AsyncOpenAI, c
             {"latency": {"openai": {"kind": "lognormal", "median": 2, "p95": 1}}},
             "latency.openai.lognormal: p95 must not be below median.",
         ),
+        (
+            {"latency": {"openai": {"kind": "gamma"}}},
+            "latency.openai.kind must be one of 'constant', 'uniform', 'lognormal', not 'gamma'.",
+        ),
+        (
+            {"latency": {"openai": {"seconds": 1, "sed": 4}}},
+            "There is no latency.openai.constant.sed. There are: per, seed, kind, seconds.",
+        ),
+        (
+            {"llamacloud": {"scripts": [{"file": "a", "files": "a"}]}},
+            "There is no llamacloud.scripts.0.file. There are: files, fail, ",
+        ),
         ([], "The body must be a JSON object."),
     ],
 )

@@ -331,10 +331,23 @@ async def test_a_fault_behind_one_without_end_is_refused_and_none_of_its_list_is
         ({"kind": "html", "route": EMBED, "status": 200}, "status must be greater than or equal"),
         ({"kind": "html", "route": EMBED, "count": 0}, "count must be greater than or equal to 1"),
         ({"kind": "earthquake", "route": EMBED}, "kind must be 'status', 'html', 'delay'"),
+        ({"kind": "html", "route": EMBED, "headers": {"a b": ""}}, "'a b' cannot be set."),
+        (
+            {"kind": "html", "route": EMBED, "headers": {"a": "\n"}},
+            "'\\n' is no value of a header.",
+        ),
+        ({"kind": "html", "route": EMBED, "headers": {"Content-Length": "1"}}, "cannot be set."),
     ],
 )
 async def test_a_fault_that_makes_no_sense_is_refused_in_a_sentence(control, facts, sentence):
     assert sentence in await refused(control, **facts)
+
+
+async def test_the_fault_of_a_list_that_makes_no_sense_is_named(control):
+    answer = await control.post(
+        "/faults", json=[{"route": EMBED, "kind": "html"}, {"route": EMBED}]
+    )
+    assert answer.json() == {"error": "Fault 2: kind is missing."}
 
 
 async def test_a_body_that_is_no_json_is_refused_in_a_sentence(control):
