@@ -59,9 +59,19 @@ async def test_a_list_is_paged_by_limit_and_offset(docs):
 
 
 async def test_a_list_is_turned_round(docs):
+    await fill(docs, "a.txt", "b.txt", "c/1.txt", "c/2.txt", "d/1.txt")
+    options = {"limit": 3, "sortBy": {"column": "name", "order": "desc"}}
+    assert names(await docs.list("", options)) == ["d", "c", "b.txt"]
+
+
+async def test_turned_round_a_list_loses_the_last_key_of_a_folder_that_follows_a_file(docs):
+    """So a folder of one is never seen. Ascending the same list has it."""
     await fill(docs, "a.txt", "b/1.txt", "c.txt")
-    options = {"limit": 2, "sortBy": {"column": "name", "order": "desc"}}
-    assert names(await docs.list("", options)) == ["c.txt", "b"]
+    downwards = {"sortBy": {"column": "name", "order": "desc"}}
+    assert names(await docs.list()) == ["a.txt", "b", "c.txt"]
+    assert names(await docs.list("", downwards)) == ["c.txt", "a.txt"]
+    page = await docs.list_v2({"with_delimiter": True, **downwards})
+    assert page.folders == []
 
 
 async def test_the_folder_of_a_list_is_found_in_any_case(docs):

@@ -12,8 +12,8 @@ Faithful:
 - JSON bodies are coerced and refused as Fastify does it, before the key is looked at;
 - buckets: create, list, get, update, delete, empty (queued, with a lag), names, limits in all their
   forms, the asterisk that matches nothing, the field `type` by client version;
-- lists: v1 (folders, case-folding, search, offsets) and v2 (byte order, delimiter, cursors,
-  including the objects its delimited pages lose), as the server's SQL does them;
+- lists: v1 (folders, case-folding, search, offsets) and v2 (byte order, delimiter, cursors), as the
+  server's SQL does them, including the folders and files that it loses on its way;
 - move and copy, also to other buckets, with metadata kept or changed; info; single and bulk delete;
 - `/status`, `/version` and `/health`, which may be unhealthy;
 - objects: upload raw and multipart, upsert, PUT, GET and HEAD with ranges, ETag and conditions;
@@ -23,7 +23,8 @@ Faithful:
 
 Not faithful:
 - policies are the declared few, not SQL; JWTs are HS256 only;
-- `last_accessed_at` is `created_at`; names sort by their bytes, whatever a database's collation;
+- `last_accessed_at` is `created_at`; where the server sorts by its database's collation (buckets by
+  name, folders in a list by time) bytes or lower case decide;
 - analytics buckets, and limits on the length of a path parameter or the keys of one delete;
 - signed uploads, resumable uploads, the S3 protocol, image transformation and the CDN do not exist
   yet: 404;

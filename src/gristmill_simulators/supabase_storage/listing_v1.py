@@ -4,10 +4,17 @@ As the database function `storage.search` of the server does it (migration 0063)
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from gristmill_simulators.supabase_storage import body, state
+from gristmill_simulators.supabase_storage.skip_scan import (
+    ascending,
+    batch_size,
+    descending,
+    folder_of,
+)
 
 _COLUMNS = ("name", "updated_at", "created_at", "last_accessed_at")
 _MAX = 1500
@@ -33,42 +40,49 @@ class ListingV1:
 
     def entries(self, rows: Iterable[sqlite3.Row]) -> list[dict[str, Any]]:
         """The page asked for, out of all rows under `prefix`."""
-        entries = [self._entry(row) for row in rows]
-        found = self._by_name(entries) if self._column == "name" else self._by_time(entries)
-        return found[self._offset : self._offset + self._limit]
+        found = self._by_name(rows) if self._column == "name" else self._by_time(rows)
+        return list(islice(found, self._offset, self._offset + self._limit))
 
-    def _entry(self, row: sqlite3.Row) -> tuple[str, dict[str, Any]]:
-        """The key, or the folder's with its slash, and what is shown of it."""
-        key: str = row["name"]
-        below, slash, _ = key[len(self.prefix) :].partition("/")
-        if slash:
-            key = key[: len(self.prefix) + len(below) + 1]
-            name = key.rstrip("/")[len(self._folder) :]
-            return key, {"name": name, **dict.fromkeys(_FOLDER)}
-        return key, _file(row, key[len(self._folder) :])
+    def _by_name(self, rows: Iterable[sqlite3.Row]) -> Iterator[dict[str, Any]]:
+        ordered = sorted(rows, key=lambda row: (row["name"].lower(), row["name"]))
+        keys = [row["name"].lower() for row in ordered]
+        size, batch = len(self.prefix), batch_size(self._limit)
+        if self._descending:
+            places = descending(keys, size, batch, keys[-1] + "/" if keys else "")
+        else:
+            places = ascending(keys, size, batch, self.prefix.lower())
+        for place in places:
+            folder = folder_of(ordered[place]["name"], size)
+            name = folder.rstrip("/")[len(self._folder) :]
+            yield _folder(name) if folder else self._file(ordered[place])
 
-    def _by_name(self, entries: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
-        entries.sort(key=lambda entry: entry[0].lower(), reverse=self._descending)
-        shown: dict[str, dict[str, Any]] = {}
-        for key, entry in entries:  # folders that differ only in case are one
-            shown.setdefault(key.lower() if entry["id"] is None else key, entry)
-        return list(shown.values())
+    def _by_time(self, rows: Iterable[sqlite3.Row]) -> Iterator[dict[str, Any]]:
+        folders, files = set(), []
+        for row in rows:
+            if folder := folder_of(row["name"], len(self.prefix)):
+                folders.add(folder[len(self._folder) : -1])
+            else:
+                files.append(row)
+        yield from map(_folder, sorted(folders, key=_folded, reverse=self._descending))
+        column = "created_at" if self._column == "last_accessed_at" else self._column
+        files.sort(key=lambda row: float(row[column]), reverse=self._descending)
+        yield from map(self._file, files)
 
-    def _by_time(self, entries: list[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
-        folders = {entry["name"]: entry for _, entry in entries if entry["id"] is None}
-        files = [entry for _, entry in entries if entry["id"] is not None]
-        files.sort(key=lambda entry: str(entry[self._column]), reverse=self._descending)
-        names = sorted(folders, key=str.lower, reverse=self._descending)
-        return [folders[name] for name in names] + files
+    def _file(self, row: sqlite3.Row) -> dict[str, Any]:
+        created = state.moment(row["created_at"])
+        return {
+            "name": row["name"][len(self._folder) :],
+            "id": row["id"],
+            "updated_at": state.moment(row["updated_at"]),
+            "created_at": created,
+            "last_accessed_at": created,
+            "metadata": state.row_metadata(row),
+        }
 
 
-def _file(row: sqlite3.Row, name: str) -> dict[str, Any]:
-    created = state.moment(row["created_at"])
-    return {
-        "name": name,
-        "id": row["id"],
-        "updated_at": state.moment(row["updated_at"]),
-        "created_at": created,
-        "last_accessed_at": created,
-        "metadata": state.row_metadata(row),
-    }
+def _folder(name: str) -> dict[str, Any]:
+    return {"name": name, **dict.fromkeys(_FOLDER)}
+
+
+def _folded(name: str) -> tuple[str, str]:
+    return name.lower(), name

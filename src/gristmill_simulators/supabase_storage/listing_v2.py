@@ -6,24 +6,29 @@ As the server's `listObjectsV2` and its database functions do it (migration 0050
 import binascii
 import sqlite3
 from base64 import b64decode, b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 from gristmill_simulators.supabase_storage import body, state
 from gristmill_simulators.supabase_storage.errors import bad_parameter
+from gristmill_simulators.supabase_storage.skip_scan import (
+    ascending,
+    batch_size,
+    descending,
+    folder_of,
+)
 
 _COLUMNS = ("name", "updated_at", "created_at")
 _MAX = 1000
 
-_Place = tuple[str, bytes]  # the time that is sorted by, if any, and the name
-
 
 class _Item(NamedTuple):
-    """A row, or a folder that has none; its name has no slash at the end."""
+    """A row, or a folder that has none: its name has no slash at the end."""
 
     name: str
-    place: _Place
+    moment: str  # what is sorted by, if it is a time
     row: sqlite3.Row | None
 
 
@@ -75,8 +80,9 @@ class ListingV2:
 
     def page(self, rows: Iterable[sqlite3.Row]) -> dict[str, Any]:
         """The answer, out of all rows under `prefix`."""
-        items = sorted(self._items(rows), key=lambda item: item.place, reverse=self._descending)
-        page = self._after_cursor(items)
+        by_folder = self._delimited and not self._timed
+        found = self._by_folder(rows) if by_folder else self._by_place(rows)
+        page = list(islice(found, self._limit + 1))
         more = len(page) > self._limit
         page = page[: self._limit]
         return {
@@ -86,47 +92,55 @@ class ListingV2:
             "objects": [self._shown(item.row) for item in page if item.row is not None],
         }
 
-    def _items(self, rows: Iterable[sqlite3.Row]) -> list[_Item]:
-        objects: list[sqlite3.Row] = []
-        folders: dict[str, list[sqlite3.Row]] = {}
-        for row in rows:
-            below, slash, _ = row["name"][len(self.prefix) :].partition("/")
-            if slash and self._delimited:
-                folders.setdefault(self.prefix + below + "/", []).append(row)
+    def _by_folder(self, rows: Iterable[sqlite3.Row]) -> Iterator[_Item]:
+        """One level by name."""
+        ordered = sorted(rows, key=lambda row: str(row["name"]))
+        keys = [row["name"] for row in ordered]
+        walk = descending if self._descending else ascending
+        # the server asks for one more than the page holds, to know whether there are more
+        batch, size = batch_size(self._limit + 1), len(self.prefix)
+        for place in walk(keys, size, batch, self._seek(keys)):
+            if folder := folder_of(keys[place], size):
+                yield _Item(folder.rstrip("/"), "", None)
             else:
-                objects.append(row)
-        found = [self._item(row["name"], row[self._column], row) for row in objects]
-        for name, inside in folders.items():
-            # sorted by time, a folder is as old as its oldest object
-            found.append(self._item(name, min(row["created_at"] for row in inside), None))
-        return found
+                yield _Item(keys[place], "", ordered[place])
 
-    def _item(self, name: str, time: float, row: sqlite3.Row | None) -> _Item:
-        shown = name if row is not None else name.rstrip("/")
-        if self._timed:
-            return _Item(shown, (state.moment(time), shown.encode()), row)
-        return _Item(shown, ("", name.encode()), row)
+    def _seek(self, keys: list[str]) -> str:
+        after = self._cursor.after
+        if not after:
+            last = keys[-1] + "/" if keys else ""
+            return last if self._descending else self.prefix
+        is_folder = any(key.startswith(after + "/") for key in keys)
+        if self._descending:
+            return after + "/" if is_folder else after
+        return after + "0" if is_folder else after + "/"
 
-    def _after_cursor(self, items: list[_Item]) -> list[_Item]:
+    def _by_place(self, rows: Iterable[sqlite3.Row]) -> list[_Item]:
+        """Every key, or one level by time: in the order of time, if asked for, and name."""
+        items = sorted(self._items(rows), key=_place, reverse=self._descending)
         if not self._cursor.after:
             return items
-        start = self._start(items)
+        start = (self._cursor.moment if self._timed else "", self._cursor.after)
         if self._descending:
-            return [item for item in items if item.place < start]
-        return [item for item in items if item.place > start]
+            return [item for item in items if _place(item) < start]
+        return [item for item in items if _place(item) > start]
 
-    def _start(self, items: list[_Item]) -> _Place:
-        after = self._cursor.after
-        if self._timed or not self._delimited:
-            return (self._cursor.moment if self._timed else "", after.encode())
-        # ascending, the server goes on behind `a/`, also where `a` was an object: what lies
-        # between the two in byte order, such as `a.txt`, is on neither page
-        folder = any(item.row is None and item.name == after for item in items)
-        slash = "/" if folder or not self._descending else ""
-        return ("", (after + slash).encode())
+    def _items(self, rows: Iterable[sqlite3.Row]) -> Iterator[_Item]:
+        folders: dict[str, float] = {}
+        for row in rows:
+            folder = folder_of(row["name"], len(self.prefix)) if self._delimited else ""
+            if folder:  # as old as its oldest object
+                folders[folder] = min(row["created_at"], folders.get(folder, row["created_at"]))
+            else:
+                yield _Item(row["name"], self._moment(row[self._column]), row)
+        for folder, oldest in folders.items():
+            yield _Item(folder.rstrip("/"), self._moment(oldest), None)
+
+    def _moment(self, seconds: float) -> str:
+        return state.moment(seconds) if self._timed else ""
 
     def _next(self, last: _Item) -> dict[str, str]:
-        cursor = _Cursor(last.name, self._order, self._named, last.place[0])
+        cursor = _Cursor(last.name, self._order, self._named, last.moment)
         return {"nextCursor": str(cursor), "nextCursorKey": last.name}
 
     def _shown(self, row: sqlite3.Row) -> dict[str, Any]:
@@ -142,7 +156,7 @@ class ListingV2:
         }
 
     def _shown_folder(self, item: _Item) -> dict[str, Any]:
-        oldest = item.place[0] or None
+        oldest = item.moment or None
         return {
             "key": self._key(item.name),
             "name": item.name + "/",
@@ -157,6 +171,10 @@ class ListingV2:
         parts = name.split("/")
         level = self.prefix.count("/")
         return parts[level] if level < len(parts) else ""
+
+
+def _place(item: _Item) -> tuple[str, str]:
+    return item.moment, item.name
 
 
 def _decoded(token: str) -> str:
