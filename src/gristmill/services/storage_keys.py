@@ -18,6 +18,7 @@ _READABLE = 680  # characters of a key; what would be longer is packed instead
 _PACKED = {"!!!": "utf-8", "!!": "utf-16-le"}  # no readable key begins so
 
 _KEY = re.compile(r"[A-Za-z0-9_/!.*'() &$@=;:+,?-]+")
+_BUCKET = re.compile(r"(?! )[A-Za-z0-9_!.*'() &$@=;:+,?-]{1,100}(?<! )(?<!--table-s3)")
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+|(?<=[A-Za-z0-9_-])\.(?=[A-Za-z0-9])")
 _ESCAPE = re.compile(rb"!([0-9A-F]{2})")
 
@@ -85,4 +86,18 @@ def checked_key(key: str) -> str:
     advice = "Make keys from names with `legal_key`."
     raise failures.failure(
         Rejected, "supabase", f"not sent: {key!r} is no legal key", advice=advice
+    )
+
+
+def checked_bucket(name: str) -> str:
+    """`name`, if a bucket may be called so; another one could lead to another address.
+
+    Raises:
+        Rejected: the storage would refuse it, or the SDK change it on the way.
+    """
+    if _BUCKET.fullmatch(name) and name not in {".", ".."}:
+        return name
+    advice = "Use 1 to 100 letters, digits, `-` or `_`."
+    raise failures.failure(
+        Rejected, "supabase", f"not sent: {name!r} is no bucket's name", advice=advice
     )

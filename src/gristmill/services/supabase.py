@@ -41,7 +41,7 @@ from gristmill.contract import Operation
 from gristmill.errors import ServiceError
 from gristmill.services import failures, supabase_buckets, supabase_files, supabase_objects
 from gristmill.services.adapter import PROBE_SECONDS, Adapter, Endpoint, Handler
-from gristmill.services.storage_keys import checked_key, legal_key, original_name
+from gristmill.services.storage_keys import checked_bucket, checked_key, legal_key, original_name
 from gristmill.services.supabase_client import ErrorAnswer, Sdk
 from gristmill.services.supabase_errors import classify
 from gristmill.services.supabase_operations import (
@@ -185,8 +185,8 @@ def public_url(address: str, bucket: str, key: str, download_as: str | None = No
     is the key's last part.
 
     Raises:
-        Rejected: the key is none that storage accepts.
+        Rejected: storage takes no such key or bucket.
     """
-    path = f"{quote(bucket, safe='')}/{quote(checked_key(key), safe='/')}"
+    path = f"{quote(checked_bucket(bucket), safe='')}/{quote(checked_key(key), safe='/')}"
     query = "" if download_as is None else f"?download={quote(download_as, safe='')}"
     return f"{storage_url(address)}object/public/{path}{query}"

@@ -9,6 +9,7 @@ from gristmill.contract import Operation
 from gristmill.errors import Misconfigured, Unavailable
 from gristmill.services import failures
 from gristmill.services.adapter import Handler, Reply
+from gristmill.services.storage_keys import checked_bucket
 from gristmill.services.supabase_answers import read_bucket
 from gristmill.services.supabase_client import SERVICE, Call, ErrorAnswer, Sdk
 from gristmill.services.supabase_errors import NO_BUCKET, bucket_refused, role_of
@@ -29,14 +30,15 @@ _REFUSED = frozenset({401, 403})
 
 async def _check(sdk: Sdk, operation: CheckHealth) -> Reply[None]:
     call = sdk.call()
+    bucket = None if operation.bucket is None else checked_bucket(operation.bucket)
     body = await call.request("GET", "health")
     with failures.reading(SERVICE, call.response):
         healthy = bool(body["healthy"])
     if not healthy:
         said, advice = "it cannot reach its database", "Is the project paused? Resume it, or wait."
         raise failures.failure(Unavailable, SERVICE, said, advice=advice)
-    if operation.bucket is not None:
-        await _check_bucket(sdk, call, operation.bucket)
+    if bucket is not None:
+        await _check_bucket(sdk, call, bucket)
     return Reply(None, call.response)
 
 
@@ -49,7 +51,7 @@ async def _check_bucket(sdk: Sdk, call: Call, name: str) -> None:
 
 
 async def _ensure(sdk: Sdk, operation: EnsureBucket) -> Reply[bool]:
-    call, name = sdk.call(), operation.bucket
+    call, name = sdk.call(), checked_bucket(operation.bucket)
     if (seen := await _seen(call, name)) is not None:
         return Reply(False, seen)
     try:
@@ -96,14 +98,14 @@ async def _proven(call: Call, name: str) -> httpx.Response | None:
 
 async def _create(sdk: Sdk, operation: CreateBucket) -> Reply[Bucket]:
     call, bucket = sdk.call(), operation.bucket
-    options = _options(bucket.public, bucket.size_limit, bucket.mime_types)
-    await call.asked(call.storage.create_bucket(bucket.name, options=cast("Any", options)))
+    options = cast("Any", _options(bucket.public, bucket.size_limit, bucket.mime_types))
+    await call.asked(call.storage.create_bucket(checked_bucket(bucket.name), options=options))
     return Reply(bucket, call.response)
 
 
 async def _get(sdk: Sdk, operation: GetBucket) -> Reply[Bucket]:
     call = sdk.call()
-    await call.asked(call.storage.get_bucket(operation.bucket))
+    await call.asked(call.storage.get_bucket(checked_bucket(operation.bucket)))
     # the SDK's model loses nothing, but demands columns that self-hosted servers may lack
     with failures.reading(SERVICE, call.response):
         return Reply(read_bucket(call.response.json()), call.response)
@@ -126,9 +128,9 @@ async def _list(sdk: Sdk, operation: ListBuckets) -> Reply[tuple[Bucket, ...]]:
 
 
 async def _update(sdk: Sdk, operation: UpdateBucket) -> Reply[None]:
-    call = sdk.call()
+    call, name = sdk.call(), checked_bucket(operation.bucket)
     options = _options(operation.public, operation.size_limit, operation.mime_types)
-    await call.asked(call.storage.update_bucket(operation.bucket, cast("Any", options)))
+    await call.asked(call.storage.update_bucket(name, cast("Any", options)))
     return Reply(None, call.response)
 
 
@@ -143,13 +145,13 @@ def _options(public: object, size_limit: object, mime_types: object) -> dict[str
 
 async def _empty(sdk: Sdk, operation: EmptyBucket) -> Reply[None]:
     call = sdk.call()
-    await call.asked(call.storage.empty_bucket(operation.bucket))
+    await call.asked(call.storage.empty_bucket(checked_bucket(operation.bucket)))
     return Reply(None, call.response)
 
 
 async def _delete(sdk: Sdk, operation: DeleteBucket) -> Reply[None]:
     call = sdk.call()
-    await call.asked(call.storage.delete_bucket(operation.bucket))
+    await call.asked(call.storage.delete_bucket(checked_bucket(operation.bucket)))
     return Reply(None, call.response)
 
 

@@ -16,6 +16,7 @@ import httpx
 
 from gristmill.errors import InvalidResponse, Rejected, UnreadableSource
 from gristmill.services import failures
+from gristmill.services.storage_keys import checked_bucket
 from gristmill.services.supabase_errors import Fields, read_fields, wrong_address
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ class Call:
         self._client = client
 
     def bucket(self, name: str) -> "AsyncBucketProxy":
-        return self.storage.from_(name)
+        return self.storage.from_(checked_bucket(name))
 
     @property
     def response(self) -> httpx.Response:
@@ -193,7 +194,7 @@ class Call:
 
         `arguments` are that method's: `json`, `query_params`, `files`.
         """
-        request = self.bucket("")._request  # noqa: SLF001 — has no public face
+        request = self.storage.from_("")._request  # noqa: SLF001 — has no public face
         response = await self.asked(request(cast("Any", method), list(path), **arguments))
         with failures.reading(SERVICE, response):
             return response.json()

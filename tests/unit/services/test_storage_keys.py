@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
 
-from gristmill.services.storage_keys import checked_key, legal_key, original_name
+from gristmill import errors
+from gristmill.services.storage_keys import checked_bucket, checked_key, legal_key, original_name
 
 # Halves of surrogate pairs are in: Python gives them for file names that are not UTF-8.
 NAMES = st.text(st.characters(exclude_categories=()), max_size=400)
@@ -90,3 +91,16 @@ def test_two_names_never_share_a_key(one, other):
 )
 def test_an_ordinary_name_stays_readable(name, key):
     assert legal_key(name) == key
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a/b", ".", "..", " a", "a ", "a" * 101, "a%b", "ä", "a#b", "x--table-s3", "a\n"]
+)
+def test_a_bucket_s_name_that_would_lead_elsewhere_is_refused(name):
+    with pytest.raises(errors.Rejected, match="not sent"):
+        checked_bucket(name)
+
+
+@pytest.mark.parametrize("name", ["a", "A b", "documents.2026", "a" * 100, "(!*')&$@=;:+,?-_"])
+def test_a_bucket_s_name_may_be_what_the_server_takes(name):
+    assert checked_bucket(name) == name

@@ -55,6 +55,7 @@ async def test_an_upload_holds_a_few_pieces_at_a_time(vendor, supabase, tmp_path
 
 async def test_a_download_holds_a_few_pieces_at_a_time(vendor, supabase, tmp_path, peak):
     async def pour(_request, _reader, writer):
+        writer.transport.set_write_buffer_limits(0)  # draining leaves nothing behind
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (len(PIECE) * 700))
         for _ in range(700):
             writer.write(PIECE)
