@@ -181,8 +181,10 @@ class ListFolder(StorageOperation[Listing["ListFolder"]]):
     """One level of the keys, as a file manager shows it; `folder` "" is the top.
 
     `search` is the beginning of a name, in any case. Sorted by name in any case; by anything else,
-    folders come first. `limit` is at most 1000. Changes meanwhile may shift pages: to see every
-    object once, use `ListObjects`. A missing bucket is an empty list.
+    folders come first. `limit` is at most 1000. A missing bucket is an empty list.
+
+    The server takes folders that differ in case only for one. Changes meanwhile may shift pages. To
+    see every object once, and its very key, use `ListObjects`.
     """
 
     bucket: str
