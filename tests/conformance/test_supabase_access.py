@@ -261,6 +261,20 @@ async def test_a_copy_needs_select_on_its_source_and_insert_on_its_target(docs, 
     assert await docs.download("b.txt") == b"x"
 
 
+async def test_to_sign_a_url_is_to_select_and_the_url_then_needs_no_right(
+    docs, signed_in, control, http
+):
+    await docs.upload("a.txt", b"x", TEXT)
+    mine = signed_in.from_(docs.id)
+    assert await refusal(mine.create_signed_url("a.txt", 60)) == ("404", "not_found")
+    (missed,) = await mine.create_signed_urls(["a.txt"], 60)
+    assert missed["error"].startswith("Either the object does not exist")
+    await declare(control, {"actions": ["select"]})
+    url = (await mine.create_signed_url("a.txt", 60))["signedUrl"]
+    await declare(control)
+    assert (await http.get(url)).content == b"x"
+
+
 async def test_a_right_to_delete_is_worth_nothing_without_the_right_to_select(
     docs, signed_in, control
 ):

@@ -46,7 +46,7 @@ class SupabaseStorage:
         self._objects = Objects(simulator, self._folders, self._policies, self._downloads)
         self._lists = Lists(simulator, self._policies)
         self._transfer = Transfer(simulator, self._folders, self._policies)
-        self._signing = Signing(simulator, self._downloads)
+        self._signing = Signing(simulator, self._downloads, self._policies)
 
     def routes(self) -> list[BaseRoute]:
         return [

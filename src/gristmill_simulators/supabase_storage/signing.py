@@ -9,9 +9,10 @@ from gristmill_simulators.environment import SUPABASE_JWT_SECRET
 from gristmill_simulators.jwt import InvalidToken, sign, verify
 from gristmill_simulators.simulator import Simulator
 from gristmill_simulators.supabase_storage import body, errors, state
-from gristmill_simulators.supabase_storage.access import caller
+from gristmill_simulators.supabase_storage.access import Caller, caller
 from gristmill_simulators.supabase_storage.download import Downloads
 from gristmill_simulators.supabase_storage.errors import json
+from gristmill_simulators.supabase_storage.policies import Policies
 
 _NO_ACCESS = "Either the object does not exist or you do not have access to it"
 
@@ -19,16 +20,17 @@ _NO_ACCESS = "Either the object does not exist or you do not have access to it"
 class Signing:
     """Access control counts when a URL is signed; whoever holds the URL may read."""
 
-    def __init__(self, simulator: Simulator, downloads: Downloads) -> None:
+    def __init__(self, simulator: Simulator, downloads: Downloads, policies: Policies) -> None:
         self._simulator = simulator
         self._downloads = downloads
+        self._policies = policies
 
     async def sign(self, request: Request) -> Response:
         who = caller(request, self._simulator.clock())
         fields = await body.read(request)
         seconds = body.integer(fields, "expiresIn", None, 1)
         bucket, key = request.path_params["bucket"], request.path_params["key"]
-        if not who.service or not self._exists(bucket, key):
+        if not self._sees(who, bucket, key):
             raise errors.no_object()
         return json({"signedURL": self._url(bucket, key, seconds)})
 
@@ -39,7 +41,7 @@ class Signing:
         bucket = request.path_params["bucket"]
         answer: list[dict[str, Any]] = []
         for key in body.texts(fields, "paths", 1000):
-            found = who.service and self._exists(bucket, key)
+            found = self._sees(who, bucket, key)
             url = self._url(bucket, key, seconds) if found else None
             answer.append({"error": None if found else _NO_ACCESS, "path": key, "signedURL": url})
         return json(answer)
@@ -65,8 +67,9 @@ class Signing:
         except InvalidToken as error:
             raise errors.bad_signed_token(str(error)) from None
 
-    def _exists(self, bucket: str, key: str) -> bool:
-        return state.find_object(self._simulator.database, bucket, key) is not None
+    def _sees(self, who: Caller, bucket: str, key: str) -> bool:
+        row = state.find_object(self._simulator.database, bucket, key)
+        return row is not None and self._policies.allows(who, "select", row)
 
     def _url(self, bucket: str, key: str, seconds: int) -> str:
         now = int(self._simulator.clock())
