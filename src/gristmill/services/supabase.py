@@ -6,6 +6,7 @@ Rules of the vendor relied on here, with their source:
   name is `code`, which servers before July 2026 leave out; `error` is an older label. A real 404
   is a route that is not there, so the address is wrong. (source of the server)
 - A key may hold A-Z a-z 0-9 and `_ / ! . * ' ( ) space & $ @ = ; : + , ? -` only. (server source)
+- The signature of a key with `?` does not fit its own address. (measured against the server)
 - `x-upsert` counts only as the exact text `true`. With it an upload replaces, and may be repeated;
   the object's id stays. Without it there is no atomic creation either. (server source)
 - Row-level security answers a forbidden upload with 403, but hides what may not be read: info and

@@ -170,7 +170,7 @@ def _batches(keys: Sequence[str]) -> Iterator[list[str]]:
 
 async def _sign(sdk: Sdk, operation: SignUrl) -> Reply[str]:
     call = sdk.call()
-    bucket, key = call.bucket(operation.bucket), checked_key(operation.key)
+    bucket, key = call.bucket(operation.bucket), _signable(operation.key)
     options = cast("Any", _download(operation.download_as))
     signed = await call.asked(bucket.create_signed_url(key, operation.expires_in, options))
     with failures.reading(SERVICE, call.response):
@@ -181,12 +181,20 @@ async def _sign_many(sdk: Sdk, operation: SignUrls) -> Reply[tuple[SignedUrl, ..
     call = sdk.call()
     bucket, signed = call.bucket(operation.bucket), list[SignedUrl]()
     options = cast("Any", _download(operation.download_as))
-    for keys in _batches(operation.keys):
+    for keys in _batches([_signable(key) for key in operation.keys]):
         asked = bucket.create_signed_urls(keys, operation.expires_in, options)
         rows = await call.asked(asked)
         with failures.reading(SERVICE, call.response):
             signed += [read_signed(cast("Any", row)) for row in rows]
     return Reply(tuple(signed), call.response)
+
+
+def _signable(key: str) -> str:
+    if "?" not in key:
+        return checked_key(key)
+    said = f"not sent: the server signs {key!r}, and then refuses its own signature"
+    advice = "Move the object to a key without a question mark."
+    raise failures.failure(Rejected, SERVICE, said, advice=advice)
 
 
 def _download(name: str | None) -> dict[str, str | bool]:
@@ -198,7 +206,7 @@ def _download(name: str | None) -> dict[str, str | bool]:
 async def _sign_upload(sdk: Sdk, operation: SignUpload) -> Reply[SignedUpload]:
     # The SDK's options for it are a model of its own, which says no more than this header.
     call = sdk.call({"x-upsert": "true"} if operation.replace else {})
-    key = checked_key(operation.key)
+    key = _signable(operation.key)
     signed = await call.asked(call.bucket(operation.bucket).create_signed_upload_url(key))
     with failures.reading(SERVICE, call.response):
         url, token = text_of(signed["signed_url"]), text_of(signed["token"])

@@ -382,6 +382,14 @@ async def test_a_key_that_would_arrive_changed_is_not_sent(vendor, supabase, key
     assert vendor.connections == 0
 
 
+async def test_a_key_whose_signature_the_server_would_refuse_is_not_signed(vendor, supabase):
+    for operation in (SignUrl("b", "a?", 1), SignUrls("b", ("a", "a?"), 1), SignUpload("b", "a?")):
+        with pytest.raises(errors.Rejected, match="not sent") as caught:
+            await supabase.execute(operation)
+        assert "question mark" in caught.value.advice
+    assert vendor.connections == 0
+
+
 @pytest.mark.parametrize("bucket", ["", "..", "b/empty", "ä"])
 async def test_a_bucket_that_is_none_is_not_asked_for(vendor, supabase, tmp_path, bucket):
     from gristmill.services import supabase as vendor_s
