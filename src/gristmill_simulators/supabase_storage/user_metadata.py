@@ -7,9 +7,13 @@ import orjson
 
 
 def from_header(given: str | None) -> dict[str, Any]:
-    """The object in `x-metadata`, base64 of JSON; undecodable it is ignored, as there."""
+    """The object in `x-metadata`, base64 of JSON; undecodable it is ignored, as there.
+
+    Node decodes both alphabets, with or without padding.
+    """
+    plain = (given or "").replace("-", "+").replace("_", "/")
     try:
-        found = orjson.loads(b64decode(given or "", validate=True))
+        found = orjson.loads(b64decode(plain.rstrip("=") + "=="))
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
