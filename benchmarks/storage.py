@@ -13,8 +13,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -52,11 +54,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="grist") as folder, serving(size) as url:
         source = Path(folder) / "source"
         fill(source, size)
-        runs = {
-            (action, client): [transfer(client, action, url, Path(folder)) for _ in range(rounds)]
-            for action in ACTIONS
-            for client in CLIENTS
-        }
+        runs: dict[tuple[str, str], list[Transfer]] = defaultdict(list)
+        for _, action, client in product(range(rounds), ACTIONS, CLIENTS):
+            runs[action, client].append(transfer(client, action, url, Path(folder)))
     print(f"{size / MB:.0f} MB, median of {rounds}\n")
     told(runs)
     for action in ACTIONS:
