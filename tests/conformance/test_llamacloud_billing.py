@@ -179,6 +179,15 @@ async def test_usage_rows_come_in_pages_and_by_kind_and_day(llama, control, cloc
     assert (await usage(llama, event_types="form_parsing_pages"))["items"] == []
 
 
+async def test_a_bill_is_not_seen_before_the_end_of_its_job(llama, control, clock):
+    await tell(control, transition={"kind": "seconds", "value": 60})
+    job_id = await submitted(llama, "a.md", markdown())
+    await until_idle(control)
+    assert (await usage(llama, event_aggregation_key=job_id))["items"] == []
+    clock.advance(61)
+    assert len((await usage(llama, event_aggregation_key=job_id))["items"]) == 1
+
+
 async def test_usage_is_summed_by_what_one_asks_for(llama, control):
     del control  # a real bill comes late
     await parsed(llama, "a.md", markdown(), tier="agentic")

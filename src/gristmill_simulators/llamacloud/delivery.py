@@ -25,7 +25,8 @@ _log = logging.getLogger(__name__)
 
 ROUTE = "llamacloud.webhooks.deliver"  # under which attempts are among the recorded calls
 
-_AT_ONCE = 32
+_AT_ONCE = 100  # requests on their way
+_LONGEST = 3600.0  # seconds between two looks at what is due later
 _NO_TIMEOUT = None  # of a single step: an attempt as a whole has one
 _WAITING = "SELECT * FROM llama_deliveries WHERE state = 'waiting'"
 _Key = tuple[str, int]  # a job and the number of its webhook
@@ -48,6 +49,7 @@ class Sender:
         self._timer: asyncio.TimerHandle | None = None
         self._clients: dict[str, httpx.AsyncClient] = {}
         self._closed = False
+        self._loop = asyncio.get_running_loop()
 
     def busy(self) -> bool:
         return bool(self._tasks)
@@ -67,17 +69,25 @@ class Sender:
                 self._begin(key)
         self._look_again([row["due_at"] - now for row in rows if row["due_at"] > now])
 
+    def forget(self) -> None:
+        """Give up what is on its way: it belongs to jobs that are no more. From any thread."""
+        self._loop.call_soon_threadsafe(self._cancel)
+
     async def close(self) -> None:
         """Stop at once; what was not delivered is sent after the next start."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
+        tasks = self._cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for client in self._clients.values():
             await client.aclose()
+
+    def _cancel(self) -> "list[asyncio.Task[None]]":
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        return tasks
 
     def _begin(self, key: _Key) -> None:
         task = asyncio.create_task(self._drain(key))
@@ -93,16 +103,15 @@ class Sender:
             self._timer.cancel()
             self._timer = None
         if waits:
-            self._timer = asyncio.get_running_loop().call_later(min(waits), self.notify)
+            self._timer = self._loop.call_later(min(*waits, _LONGEST), self.notify)
 
     async def _drain(self, key: _Key) -> None:
         while (row := self._next(key)) is not None:
-            async with self._places:
-                try:
-                    end = await self._deliver(row)
-                except Exception:  # noqa: BLE001 — logged; the other events go on
-                    _log.exception("delivery of %s failed in the simulator", row["event"])
-                    end = "failed"
+            try:
+                end = await self._deliver(row)
+            except Exception:  # noqa: BLE001 — logged; the other events go on
+                _log.exception("delivery of %s failed in the simulator", row["event"])
+                end = "failed"
             await self._simulator.database.write(
                 lambda c, row=row, end=end: c.execute(  # type: ignore[misc]
                     "UPDATE llama_deliveries SET state = ? WHERE sequence = ?",
@@ -164,7 +173,8 @@ class Sender:
             delivery |= {"event_id": str(uuid.uuid4()), "timestamp": now}
         body, headers = envelope(delivery, hook, self._switches)
         began = time.perf_counter()
-        status, error = await self._post(hook["webhook_url"], body, headers)
+        async with self._places:
+            status, error = await self._post(hook["webhook_url"], body, headers)
         seconds = time.perf_counter() - began
         self._record(delivery, hook, status, seconds, error, attempt=number + 1)
         return status is not None and 200 <= status < 300

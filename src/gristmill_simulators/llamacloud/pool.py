@@ -108,6 +108,7 @@ class _Child:
         )
         self._files = 0
         self._late = False
+        self._silent = False
 
     def ask(self, request: bytes, seconds: float) -> Read | Failed:
         self._files += 1
@@ -119,12 +120,13 @@ class _Child:
             late.cancel()
         if line.endswith(b"\n"):
             return _answer(orjson.loads(line))
+        self._silent = True  # its pipe may be gone a moment before its process is
         if self._late:
             return Failed("TIMEOUT", f"the document was not read within {seconds:g} s")
         return Failed("PDF_IS_BROKEN", "the process that read the document died")
 
     def reusable(self) -> bool:
-        alive = self._process.poll() is None and not self._late
+        alive = self._process.poll() is None and not self._late and not self._silent
         return alive and self._files < _FILES_PER_CHILD
 
     def kill(self) -> None:

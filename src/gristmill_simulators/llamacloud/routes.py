@@ -89,6 +89,7 @@ class LlamaCloud:
 
     def forget(self) -> None:
         self._admission.forget()
+        self._sender.forget()
         self._folders.empty()
 
     def _file_routes(self, path: str) -> list[BaseRoute]:

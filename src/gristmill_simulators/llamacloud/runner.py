@@ -150,12 +150,12 @@ class _End:
                 self._bill(connection, job, options, now)
             return
         outcome = self._outcome(job, options)
-        credits_ = None
+        told = _told(job, outcome, now)
         if outcome.failure is None or self.switches.bill_failed_jobs:
-            credits_ = self._bill(connection, job, options, now, outcome.failed_pages)
+            self._bill(connection, job, options, told or now, outcome.failed_pages)
         if outcome.failure is None:
             self._keep_result(connection, job, options, now)
-        self._end(connection, job, outcome, credits_, now)
+        self._end(connection, outcome, told, now)
 
     def _take_longer(self, connection: sqlite3.Connection, seconds: float) -> None:
         connection.execute(
@@ -182,17 +182,15 @@ class _End:
         options: dict[str, Any],
         now: float,
         failed_pages: tuple[int, ...] = (),
-    ) -> float | None:
+    ) -> None:
         if isinstance(self.read, Failed):
-            return None
+            return
         unbilled = set() if self.switches.bill_failed_pages else set(failed_pages)
         bill = billing.lines(job["tier"], options, self.read, unbilled)
         billing.write(connection, job, bill, now)
-        credits_ = billing.total(bill)
         connection.execute(
-            "UPDATE llama_jobs SET credits = ? WHERE id = ?", (credits_, self.job_id)
+            "UPDATE llama_jobs SET credits = ? WHERE id = ?", (billing.total(bill), self.job_id)
         )
-        return credits_
 
     def _keep_result(
         self, connection: sqlite3.Connection, job: sqlite3.Row, options: dict[str, Any], now: float
@@ -213,25 +211,16 @@ class _End:
         )
 
     def _end(
-        self,
-        connection: sqlite3.Connection,
-        job: sqlite3.Row,
-        outcome: Outcome,
-        credits_: float | None,
-        now: float,
+        self, connection: sqlite3.Connection, outcome: Outcome, told: float | None, now: float
     ) -> None:
-        told = state.released_at(job, now)
-        if outcome.seconds is not None:
-            told = max(now, job["created_at"] + outcome.seconds)
         failure = outcome.failure
         ended = connection.execute(
-            "UPDATE llama_jobs SET status = ?, error_message = ?, failed_pages = ?, credits = ?,"
+            "UPDATE llama_jobs SET status = ?, error_message = ?, failed_pages = ?,"
             " released_at = ? + early, updated_at = ? WHERE id = ? RETURNING *",
             (
                 "COMPLETED" if failure is None else "FAILED",
                 None if failure is None else self._message(failure),
                 orjson.dumps(outcome.failed_pages).decode() if outcome.failed_pages else None,
-                credits_,
                 told,
                 now,
                 self.job_id,
@@ -244,3 +233,10 @@ class _End:
         if failure.code is None or not self.switches.error_code_in_message:
             return failure.message
         return f"{failure.code}: {failure.message}"
+
+
+def _told(job: sqlite3.Row, outcome: Outcome, now: float) -> float | None:
+    """When the end may be seen; None while it waits for looks."""
+    if outcome.seconds is not None:
+        return max(now, float(job["created_at"] + outcome.seconds))
+    return state.released_at(job, now)

@@ -4,8 +4,6 @@ import asyncio
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-import httpx
-
 from gristmill_simulators.bodies import BodyTooLarge, store_raw
 from gristmill_simulators.llamacloud.errors import LlamaCloudError
 from gristmill_simulators.llamacloud.hooks import is_loopback
@@ -28,6 +26,8 @@ def name_of(url: str) -> str:
 
 async def fetch(url: str, target: Path) -> Failed | None:
     """Store the document at `target`, or say why there is none."""
+    import httpx  # noqa: PLC0415 — 0.1 s that most runs of the simulators never need
+
     try:
         async with asyncio.timeout(_SECONDS):
             return await _fetched(url, target)
@@ -38,6 +38,8 @@ async def fetch(url: str, target: Path) -> Failed | None:
 
 
 async def _fetched(url: str, target: Path) -> Failed | None:
+    import httpx  # noqa: PLC0415 — as above
+
     async with (
         httpx.AsyncClient(trust_env=False, timeout=_SECONDS) as client,
         client.stream("GET", url) as answer,

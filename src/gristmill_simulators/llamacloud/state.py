@@ -157,6 +157,8 @@ class Folders:
         self.files.mkdir(parents=True, exist_ok=True)
         self.results.mkdir(parents=True, exist_ok=True)
         sweep(self.files)
+        for path in self.files.glob("source-*"):  # fetched by a killed process; fetched again
+            path.unlink(missing_ok=True)
 
     def file(self, file_id: str) -> Path:
         return self.files / file_id

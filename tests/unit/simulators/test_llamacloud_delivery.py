@@ -116,6 +116,16 @@ async def test_an_event_of_the_future_is_sent_when_it_is_due(simulator: Simulato
         await sender.close()
 
 
+async def test_a_reset_ends_what_is_on_its_way(tmp_path: Path):
+    async with Receiver(statuses=[0]) as receiver, SimulatorServer(tmp_path, workers=1) as server:
+        await submit(server, receiver)
+        await receiver.events(1)
+        assert server.vendors.busy()
+        await server.vendors.reset()
+        await until(lambda: not server.vendors.busy())
+    assert len(receiver.received) == 1
+
+
 async def test_what_a_server_could_not_deliver_its_successor_does(tmp_path: Path):
     async with Receiver(statuses=[0]) as receiver:
         async with SimulatorServer(tmp_path, workers=1) as server:
