@@ -17,6 +17,8 @@ from llama_calls import (
 )
 from llama_cloud import AsyncLlamaCloud
 
+LENIENT = {"_strict_response_validation": False}  # as applications use the SDK
+
 
 async def status(llama: AsyncLlamaCloud, job_id: str) -> str:
     return (await llama.parsing.get(job_id)).job.status
@@ -195,6 +197,33 @@ async def test_the_helper_outlives_a_500_of_its_poll_only_with_retries(llama, co
         await llama.parsing.get(job_id)
     await control.post("/faults", json=fault)
     assert (await llama.with_options(max_retries=1).parsing.get(job_id)).job.id == job_id
+
+
+async def misbehave(control, route: str, what: str) -> None:
+    fault = {"route": f"llamacloud.parsing.{route}", "kind": "vendor", "what": what}
+    (await control.post("/faults", json=fault)).raise_for_status()
+
+
+async def test_an_unknown_status_fails_a_strict_client_only(llama, control):
+    job_id = await submitted(llama, "a.md", markdown())
+    await misbehave(control, "get", "unknown_status")
+    with pytest.raises(llama_cloud.APIResponseValidationError):
+        await llama.parsing.get(job_id)
+    lenient = llama.with_options(_extra_kwargs=LENIENT)
+    await misbehave(control, "get", "unknown_status")
+    assert (await lenient.parsing.get(job_id)).job.status == "PAUSED"
+
+
+async def test_an_item_of_an_unknown_type_arrives_unless_the_client_is_strict(llama, control):
+    job_id = (await parsed(llama, "a.md", markdown("# Wheat"))).job.id
+    await misbehave(control, "get", "unknown_item")
+    with pytest.raises(llama_cloud.APIResponseValidationError):
+        await llama.parsing.get(job_id, expand=["items"])
+    await misbehave(control, "get", "unknown_item")
+    lenient = llama.with_options(_extra_kwargs=LENIENT)
+    got = await lenient.parsing.get(job_id, expand=["items"])
+    strange = got.items.pages[0].items[-1]  # a dict or, once the SDK has seen such types, a model
+    assert (strange if isinstance(strange, dict) else strange.to_dict())["type"] == "hologram"
 
 
 async def test_jobs_wait_their_turn_and_all_end(llama, control):

@@ -30,7 +30,9 @@ Faithful:
 - the limits of the plans where one is switched on: requests a minute, uploads in 5 and 10
   seconds, 402 without credits; no `Retry-After` and no rate headers, as on the live service;
 - a simulator is one region, `na` or `eu`; the other region's key is invalid. Two regions are two
-  simulators.
+  simulators;
+- there is one project, 00000000-0000-4000-8000-51b01a7ed000, of one organization,
+  00000000-0000-4000-8000-51b01a7e0c60; others are not found.
 
 Not faithful:
 - no model reads anything: all tiers give the same text, images have no words, pages of DOCX and

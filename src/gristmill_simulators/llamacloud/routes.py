@@ -14,6 +14,7 @@ from gristmill_simulators.llamacloud.delivery import Sender
 from gristmill_simulators.llamacloud.errors import LlamaCloudError
 from gristmill_simulators.llamacloud.expansion import Expansion
 from gristmill_simulators.llamacloud.files import Files
+from gristmill_simulators.llamacloud.misbehaviours import MISBEHAVIOURS
 from gristmill_simulators.llamacloud.parsing import Parsing
 from gristmill_simulators.llamacloud.presigned import Presigner
 from gristmill_simulators.llamacloud.runner import Runner
@@ -29,7 +30,7 @@ class LlamaCloud:
     """One project with one key."""
 
     name = "llamacloud"
-    misbehaviours: tuple[Misbehaviour, ...] = ()
+    misbehaviours: tuple[Misbehaviour, ...] = MISBEHAVIOURS
     units: tuple[str, ...] = ()
 
     def __init__(self, simulator: Simulator, workers: int) -> None:

@@ -35,7 +35,10 @@ class Switches(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     scripts: tuple[Script, ...] = Field(
-        default=(), description="What becomes of certain files; the first that fits is used."
+        default=(),
+        description="What becomes of certain files: a list of objects with `files`, a pattern of"
+        " names, and any of `fail` (a code), `failed_pages`, `empty_pages`, `stuck` (PENDING or"
+        " RUNNING), `seconds`. The first that fits is used; such a job knows no cache.",
     )
     region: Literal["na", "eu"] = Field(
         default="na",
