@@ -30,6 +30,11 @@ def renewed(page: str) -> str:
     return _MARK.sub(lambda mark: f"{mark[1]}\n{_PARTS[mark[2]]()}\n{mark[4]}", page)
 
 
+def outdated(page: str) -> list[str]:
+    """The parts that the simulators have left behind."""
+    return [mark[2] for mark in _MARK.finditer(page) if mark[3] != f"\n{_PARTS[mark[2]]()}\n"]
+
+
 def _control() -> str:
     described = Control(None, None).described()  # type: ignore[arg-type]  # it asks neither
     return _table(("route", "does"), [(f"`{how} {path}`", does) for how, path, does in described])

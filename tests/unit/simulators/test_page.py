@@ -34,7 +34,8 @@ def example(language: str, beginning: str) -> str:
 
 
 def test_the_tables_and_lists_of_the_page_are_what_the_simulators_are():
-    assert simulators_page.renewed(PAGE) == PAGE, "python tests/support/simulators_page.py"
+    # not the pages themselves: to show how two of them differ takes pytest minutes
+    assert simulators_page.outdated(PAGE) == [], "python tests/support/simulators_page.py"
 
 
 def test_the_pytest_example_passes(tmp_path: Path):
