@@ -33,11 +33,13 @@ from gristmill.services.supabase import (
     MoveObject,
     ObjectExists,
     RemoveObjects,
+    SignUpload,
     SignUrl,
     SignUrls,
     Supabase,
     UpdateBucket,
     UploadObject,
+    UploadSigned,
     public_url,
 )
 from gristmill_simulators import environment
@@ -363,6 +365,27 @@ async def test_many_addresses_come_with_what_is_missing(execute, bucket, put, po
 async def test_what_is_not_there_cannot_be_signed(execute, bucket):
     with pytest.raises(errors.NotFound):
         await execute(SignUrl(bucket, "gone", 60))
+
+
+async def test_a_signed_permission_lets_anybody_upload_once(execute, bucket, file, storage_as):
+    try:
+        permission = await execute(SignUpload(bucket, "a"))
+    except errors.NotFound:
+        pytest.skip("this simulator serves no signed uploads")
+    upload = UploadSigned(bucket, "a", permission.token, file, "text/plain", {"by": "anon"})
+    nobody = storage_as("anon")
+    assert (await nobody.execute(upload)).value == "a"
+    info = await execute(GetObjectInfo(bucket, "a"))
+    assert (info.size, info.metadata) == (len(GRAIN), {"by": "anon"})
+    with pytest.raises(errors.Rejected, match="already exists"):
+        await nobody.execute(upload)
+    with pytest.raises(errors.Rejected, match="already exists"):
+        await execute(SignUpload(bucket, "a"))
+    again = await execute(SignUpload(bucket, "a", replace=True))
+    await nobody.execute(replace(upload, token=again.token))
+    with pytest.raises(errors.Unauthorized) as caught:
+        await nobody.execute(replace(upload, token=again.token, key="b"))
+    assert "signed address" in caught.value.advice
 
 
 async def test_a_public_object_is_read_by_everybody_and_a_private_one_is_not(
