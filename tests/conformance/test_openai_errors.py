@@ -63,8 +63,15 @@ async def test_the_sum_of_tokens_is_limited_with_its_own_code(openai: AsyncOpenA
     assert error.value.body["message"] == "Requested 304000 tokens, max 300000 tokens per request"
 
 
-@pytest.mark.parametrize("given", [["a", 1], {}, [["a"]], 7, [[]], [True], [-1], None])
+@pytest.mark.parametrize("given", [["a", 1], {}, [["a"]], 7])
 async def test_an_input_of_another_shape_is_refused(openai, given):
+    error = await refused(openai, input=given)
+    assert error.body["message"] == f"'$.input' {API_REFERENCE}"
+
+
+@pytest.mark.parametrize("given", [[[]], [True], [-1], [100_277], [[264], "a"], None])
+async def test_tokens_must_be_there_and_in_the_vocabulary(openai, control, given):
+    del control  # no recording shows them
     error = await refused(openai, input=given)
     assert error.body["message"] == f"'$.input' {API_REFERENCE}"
 
@@ -72,7 +79,8 @@ async def test_an_input_of_another_shape_is_refused(openai, given):
 @pytest.mark.parametrize(
     ("field", "value"), [("dimensions", 0), ("dimensions", "8"), ("encoding_format", "hex")]
 )
-async def test_a_field_of_another_type_or_value_is_refused(openai, field, value):
+async def test_a_field_of_another_type_or_value_is_refused(openai, control, field, value):
+    del control  # no recording shows them
     error = await refused(openai, input="a", **{field: value})
     assert error.body["message"] == f"'$.{field}' {API_REFERENCE}"
 
@@ -146,14 +154,16 @@ async def test_the_key_may_come_as_the_password(http: httpx.AsyncClient):
     [("organization", "mismatched_organization"), ("project", "mismatched_project")],
 )
 async def test_a_key_of_another_organization_or_project_is_refused(openai, option, code):
-    stranger = openai.with_options(**{option: "another-one"})
+    name = {"organization": "org-ofsomebodyelse", "project": "proj_ofsomebodyelse"}[option]
+    stranger = openai.with_options(**{option: name})
     with pytest.raises(sdk.AuthenticationError) as error:
         await stranger.models.list()
     assert error.value.code == code
     assert "header should match" in error.value.message
 
 
-async def test_the_own_organization_and_project_may_be_named(openai: AsyncOpenAI):
+async def test_the_own_organization_and_project_may_be_named(openai: AsyncOpenAI, control):
+    del control  # some accounts have another name in this header
     answer = await openai.embeddings.with_raw_response.create(model=SMALL, input="a")
     names = {"organization": "openai-organization", "project": "openai-project"}
     own = openai.with_options(**{key: answer.headers[name] for key, name in names.items()})

@@ -67,7 +67,8 @@ async def test_a_file_may_be_given_its_own_expiry(openai: AsyncOpenAI, clock):
     ("seconds", "code"),
     [(HOUR - 1, "integer_below_min_value"), (30 * DAY + 1, "integer_above_max_value")],
 )
-async def test_an_expiry_is_an_hour_to_30_days(openai: AsyncOpenAI, seconds, code):
+async def test_an_expiry_is_an_hour_to_30_days(openai, control, seconds, code):
+    del control  # the bounds are published, the code is not
     with pytest.raises(sdk.BadRequestError) as error:
         await openai.files.create(
             file=("a.txt", b"text"),
@@ -91,7 +92,8 @@ async def test_an_unknown_purpose_is_answered_with_the_known_ones(openai: AsyncO
 async def test_a_batch_file_must_be_jsonl_by_name_and_first_line(openai, name, content):
     with pytest.raises(sdk.BadRequestError) as error:
         await openai.files.create(file=(name, content), purpose="batch")
-    assert error.value.body["message"] == "Invalid file format for Batch API. Must be .jsonl"
+    assert error.value.body["message"].startswith("Invalid file format")
+    assert "jsonl" in error.value.body["message"].lower()
 
 
 @pytest.mark.parametrize("purpose", ["assistants", "user_data"])
@@ -137,7 +139,8 @@ async def test_a_list_tells_its_first_and_last_id(openai, http: httpx.AsyncClien
     ("options", "param"),
     [({"limit": 0}, "limit"), ({"limit": 10_001}, "limit"), ({"order": "up"}, "order")],
 )
-async def test_a_page_has_bounds(openai: AsyncOpenAI, options, param):
+async def test_a_page_has_bounds(openai: AsyncOpenAI, control, options, param):
+    del control  # the bounds are published, the refusal is not
     with pytest.raises(sdk.BadRequestError) as error:
         await openai.files.list(**options)
     assert error.value.param == param

@@ -133,7 +133,12 @@ async def finish(
         _link(paths[kind], folders.file(file_id), sizes[kind])
 
     def work(connection: sqlite3.Connection) -> None:
-        for kind, file_id in ids.items():
+        changed = connection.execute(
+            f"UPDATE openai_batches SET status = ?, {status}_at = ?, output_file_id = ?,"
+            f" error_file_id = ? WHERE id = ? AND status IN {UNFINISHED}",
+            (status, now, ids.get("output"), ids.get("error"), row["id"]),
+        )
+        for kind, file_id in ids.items() if changed.rowcount else ():
             new = {
                 "id": file_id,
                 "filename": f"{row['id']}_{kind}.jsonl",
@@ -143,11 +148,6 @@ async def finish(
                 "expires_at": expires,
             }
             state.insert(connection, "openai_files", new)
-        connection.execute(
-            f"UPDATE openai_batches SET status = ?, {status}_at = ?, output_file_id = ?,"
-            f" error_file_id = ? WHERE id = ? AND status IN {UNFINISHED}",
-            (status, now, ids.get("output"), ids.get("error"), row["id"]),
-        )
 
     await database.write(work)
     for path in paths.values():

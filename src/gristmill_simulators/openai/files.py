@@ -168,7 +168,10 @@ class Files:
         return BATCH_DAYS * 86_400 if seconds is None and purpose == "batch" else seconds
 
     def _check_storage(self, size: int, switches: Switches) -> None:
-        row = self._simulator.database.read_one("SELECT total(bytes) AS used FROM openai_files")
+        row = self._simulator.database.read_one(
+            "SELECT total(bytes) AS used FROM openai_files WHERE ifnull(expires_at, 9e99) > ?",
+            self._simulator.clock(),
+        )
         used = 0 if row is None else row["used"]
         if used + size > switches.project_bytes:
             message = "The project has reached its file storage limit. Please delete some files."

@@ -82,9 +82,10 @@ class Runner:
                 while row is not None and await self._step(row):
                     row = self._unfinished(batch_id)
         except Exception:  # noqa: BLE001 — logged; other batches go on
-            if self._unfinished(batch_id) is not None:  # else a reset took it away meanwhile
+            row = self._unfinished(batch_id)
+            if row is not None:  # else a reset took it away meanwhile
                 _log.exception("batch %s failed in the simulator", batch_id)
-            return
+                return
         if row is None:
             self._forget(batch_id)
         elif row["transition"] == "seconds":

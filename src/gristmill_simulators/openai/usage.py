@@ -31,7 +31,10 @@ _Bills = Sequence[sqlite3.Row]
 
 @dataclass(frozen=True, slots=True)
 class _Query:
-    """Buckets of `width` seconds from `start` to `end`, at most `limit` of them."""
+    """Buckets of `width` seconds from `start` to `end`, at most `limit` of them.
+
+    `foreign`: the filters leave nothing of the one project, user and key there is.
+    """
 
     start: int
     end: int
@@ -39,6 +42,7 @@ class _Query:
     limit: int
     group_by: frozenset[str]
     models: frozenset[str]
+    foreign: bool
 
     def buckets(self) -> Iterable[tuple[int, int]]:
         starts = range(self.start, self.end, self.width)
@@ -82,9 +86,8 @@ class Usage:
             parameters.one_of("group_by", group, groups)
         width = _WIDTHS[name]
         first = _cursor(params["page"]) if params.get("page") else start // width * width
-        wanted = _unless_foreign(params)
         models = _several(params, "models")
-        return _Query(first, end if wanted else first, width, limit, group_by, models)
+        return _Query(first, end, width, limit, group_by, models, _is_foreign(params))
 
     async def _page(
         self,
@@ -121,6 +124,8 @@ class Usage:
             min(query.end, query.start + query.limit * query.width),
             settled,
         )
+        if query.foreign:
+            return []
         return [row for row in rows if not query.models or row["model"] in query.models]
 
 
@@ -180,10 +185,9 @@ def _several(params: QueryParams, name: str) -> frozenset[str]:
     return frozenset(params.getlist(f"{name}[]") + params.getlist(name))
 
 
-def _unless_foreign(params: QueryParams) -> bool:
-    """Do the filters leave anything of the one project, user and key there is?"""
+def _is_foreign(params: QueryParams) -> bool:
     wanted = {name: _several(params, f"{name}s") for name in _OWNERS}
-    return all(not ids or _OWNERS[name] in ids for name, ids in wanted.items())
+    return any(ids and _OWNERS[name] not in ids for name, ids in wanted.items())
 
 
 def _cursor(page: str) -> int:
