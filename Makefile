@@ -9,7 +9,7 @@ DEMO_HOME ?= $(CURDIR)/.gristmill/demo
 QUESTION ?= how are retries bounded?
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench chaos live clean lock
+.PHONY: help demo test check bench chaos live pages clean lock
 
 help:  ## What can be done
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /	/' | expand -t 10
@@ -42,6 +42,12 @@ chaos: $(VENV)/.developed  ## Random kill -9 and outages, with the calls counted
 
 live: $(VENV)/.developed  ## What the vendors promise, asked of the real ones with your keys (billed)
 	$(BIN)/pytest tests/conformance tests/scenarios/test_integration.py --against real -rs
+
+pages: $(VENV)/.developed  ## Write the parts of docs/ anew that are made from the code
+	$(BIN)/python -c "from gristmill.settings.reference import as_markdown; print(as_markdown(), end='')" \
+		> docs/configuration.md
+	$(BIN)/python tests/support/behaviours.py > docs/conformance.md
+	$(BIN)/python tests/support/simulators_page.py
 
 clean:  ## Remove everything that make has made
 	rm -rf $(VENV) .gristmill .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -1,6 +1,6 @@
 """The table of `docs/conformance.md`, read from the names of the tests in `tests/conformance`.
 
-`python tests/support/behaviours.py > docs/conformance.md` writes it.
+`make pages` writes it.
 """
 
 import ast
@@ -20,7 +20,7 @@ unmodified, asynchronous and synchronous, over a socket. Every line holds agains
 `make test`. `make live` asks the real vendors, with your keys, those marked so; it is billed. The others need
 the clock, the faults or the records that only a simulator has.
 
-This page is made from the tests: `python tests/support/behaviours.py > docs/conformance.md`.
+This page is made from the tests, by `make pages`.
 """
 
 
