@@ -40,12 +40,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=2, help="documents parsed at a time")
     parser.add_argument("--idle-seconds", type=float, default=None, help="end when idle so long")
     parser.add_argument("--address-file", type=Path, default=None, help="written once listening")
+    parser.add_argument(
+        "--secret-file", type=Path, default=None, help="answer only below the path that it holds"
+    )
     parser.add_argument("--print-env", action="store_true", help="print shell exports and exit")
     return parser
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
-    server = SimulatorServer(arguments.data, port=arguments.port, workers=arguments.workers)
+    secret = "" if arguments.secret_file is None else arguments.secret_file.read_text("ascii")
+    server = SimulatorServer(
+        arguments.data, port=arguments.port, workers=arguments.workers, secret=secret
+    )
     await server.start()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -2,11 +2,15 @@
 
 Alive means: the address in the file answers with the instance written beside it. A pid, a lock
 or the mere existence of the file prove nothing.
+
+The address has a path that nobody can guess, kept in a file that only its owner can read: other
+users of the machine, and pages in a browser, reach the port but none of the documents.
 """
 
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -15,6 +19,7 @@ import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -70,7 +75,7 @@ def publish(path: Path, server: "SimulatorServer") -> None:
     """Write down where the server listens and which one it is, in one step."""
     address = {"base_url": server.base_url, "instance": server.simulator.instance}
     draft = path.with_suffix(f".{os.getpid()}")
-    draft.write_bytes(orjson.dumps(address))
+    _write_privately(draft, orjson.dumps(address))
     draft.replace(path)
 
 
@@ -122,6 +127,7 @@ def _spawn(folder: Path, idle_seconds: float) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-P", "-m", "gristmill_simulators", "--port", port]
     command += ["--data", str(folder / "data"), "--idle-seconds", str(idle_seconds)]
     command += ["--address-file", str(_address_file(folder))]
+    command += ["--secret-file", str(_secret_file(folder))]  # not itself: anybody sees arguments
     (folder / "log").write_bytes(b"")
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(  # noqa: S603 — our own interpreter and module
@@ -134,13 +140,29 @@ def _spawn(folder: Path, idle_seconds: float) -> subprocess.Popen[bytes]:
         )
 
 
+def _secret_file(folder: Path) -> Path:
+    """Made once, under the lock of whoever starts: clients of killed simulators go on."""
+    path = folder / "secret"
+    if not path.exists():
+        draft = path.with_suffix(f".{os.getpid()}")
+        _write_privately(draft, secrets.token_urlsafe(24).encode())
+        draft.replace(path)
+    return path
+
+
+def _write_privately(path: Path, data: bytes) -> None:
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
+
+
 def _last_port(folder: Path) -> int:
     """Where killed simulators listened, if that is free: their clients go on there; else 0."""
     address = _read(_address_file(folder))
     if address is None:
         return 0
     with contextlib.suppress(OSError, ValueError, OverflowError):
-        port = int(address["base_url"].rpartition(":")[2])
+        port = urlsplit(address["base_url"]).port or 0
         with socket.create_server(("127.0.0.1", port)):
             return port
     return 0
@@ -161,10 +183,11 @@ async def _probe(folder: Path) -> dict[str, Any] | None:
 
 
 async def _get_health(base_url: str) -> dict[str, Any]:
-    host, _, port = base_url.removeprefix("http://").partition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
+    address = urlsplit(base_url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port or 80)
     try:
-        writer.write(b"GET /_simulator/health HTTP/1.0\r\nhost: simulator\r\n\r\n")
+        target = f"{address.path}/_simulator/health"
+        writer.write(f"GET {target} HTTP/1.0\r\nhost: 127.0.0.1\r\n\r\n".encode())
         _, _, body = (await reader.read()).partition(b"\r\n\r\n")
     finally:
         writer.close()

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from hmac import compare_digest
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,19 +16,31 @@ _log = logging.getLogger(__name__)
 
 STAMP = (b"x-simulated", f"gristmill/{__version__}".encode())
 
+_PRIVATE = {"error": "These simulators are private: their address is in the folder they keep."}
 _VENDORS = ("openai", "llamacloud", "supabase")
 
 
 class Gateway:
-    """Says on each response that a simulator made it, so that it can never pass as real."""
+    """Says on each response that a simulator made it, so that it can never pass as real.
 
-    def __init__(self, app: ASGIApp) -> None:
+    With a `secret` it answers only below the path `/<secret>`: the vendors' keys are public, and
+    the documents of whoever works on this machine are not. A path is what every SDK keeps of an
+    address.
+    """
+
+    def __init__(self, app: ASGIApp, secret: str = "") -> None:
         self._app = app
+        self._root = f"/{secret}" if secret else ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if not self._knows(scope["path"]):
+            answer = JSONResponse(_PRIVATE, 404, headers={"x-simulated": STAMP[1].decode()})
+            await answer(scope, receive, send)
+            return
+        scope["root_path"] = self._root
         simulator: Simulator = scope["app"].state.simulator
         call = _call(scope, simulator.clock())
         if simulator.settings.current.record_headers:
@@ -43,6 +56,10 @@ class Gateway:
             call.seconds = time.perf_counter() - began
             if call.vendor in _VENDORS:
                 simulator.calls.append(call)
+
+    def _knows(self, path: str) -> bool:
+        given = path[: len(self._root) + 1].encode()
+        return not self._root or compare_digest(given, f"{self._root}/".encode())
 
     async def _answer(self, scope: Scope, receive: Receive, send: "_Stamped") -> None:
         try:
@@ -83,8 +100,9 @@ def _counted(receive: Receive, call: Call) -> Receive:
 
 
 def _call(scope: Scope, now: float) -> Call:
-    vendor = scope["path"].lstrip("/").partition("/")[0]
-    call = Call(vendor, scope["method"], scope["path"], now)
+    path = scope["path"].removeprefix(scope["root_path"])
+    vendor = path.lstrip("/").partition("/")[0]
+    call = Call(vendor, scope["method"], path, now)
     for name, value in scope["headers"]:
         if name == b"x-stainless-retry-count" and value.isdigit():
             call.retry_count = int(value)

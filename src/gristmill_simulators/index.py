@@ -24,8 +24,9 @@ td{{padding:.1em 1em .1em 0;vertical-align:top}}pre{{background:#8881;padding:1e
 
 
 def base_url(request: Request) -> str:
-    """The address by which this client reaches the simulators, without a path."""
-    return f"{request.url.scheme}://{request.url.netloc}"
+    """The address by which this client reaches the simulators; private ones have a path."""
+    root = str(request.scope.get("root_path", "")).removesuffix("/_simulator")
+    return f"{request.url.scheme}://{request.url.netloc}{root}"
 
 
 def page(request: Request, table: Iterable[tuple[str, str, str]]) -> Response:

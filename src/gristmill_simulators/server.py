@@ -29,13 +29,17 @@ _OWNER_SECONDS = 10.0  # a predecessor on the same folder may take that long to 
 
 
 def create_app(
-    data_dir: Path, *, workers: int = 2, clock: Callable[[], float] = time.time
+    data_dir: Path,
+    *,
+    workers: int = 2,
+    clock: Callable[[], float] = time.time,
+    secret: str = "",
 ) -> Starlette:
     """The three vendors and the control plane over one data folder.
 
     The folder belongs to the application from its start to its end; a second one on the same
     folder waits a little and then fails with `lock.Held`. `workers` is how many documents are
-    parsed at a time, each in its own process.
+    parsed at a time, each in its own process. With a `secret` all routes are below `/<secret>`.
     """
 
     @asynccontextmanager
@@ -53,7 +57,7 @@ def create_app(
             app.router.routes[:] = [*everything.routes(), *control.routes()]
             yield
 
-    return Starlette(lifespan=lifespan, middleware=[Middleware(Gateway)])
+    return Starlette(lifespan=lifespan, middleware=[Middleware(Gateway, secret)])
 
 
 class _Protocol(HttpToolsProtocol):
@@ -73,7 +77,8 @@ class _Uvicorn(uvicorn.Server):
 class SimulatorServer:
     """The simulators on a real socket of 127.0.0.1, for `async with` or, in a thread, `with`.
 
-    Port 0 takes a free one; the addresses are known after entering.
+    Port 0 takes a free one; the addresses are known after entering. With a `secret` they have
+    it as their path, and nothing else is answered.
     """
 
     def __init__(
@@ -83,8 +88,10 @@ class SimulatorServer:
         port: int = 0,
         workers: int = 2,
         clock: Callable[[], float] = time.time,
+        secret: str = "",
     ) -> None:
-        self.app = create_app(data_dir, workers=workers, clock=clock)
+        self.app = create_app(data_dir, workers=workers, clock=clock, secret=secret)
+        self._root = f"/{secret}" if secret else ""
         self._port = port
         self._server = _Uvicorn(_config(self.app))
         self._task: asyncio.Task[None] | None = None
@@ -93,7 +100,7 @@ class SimulatorServer:
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://127.0.0.1:{self._port}{self._root}"
 
     @property
     def openai_base_url(self) -> str:

@@ -13,7 +13,7 @@ from gristmill_simulators.misbehaviour import Misbehaviour
 from gristmill_simulators.operation import Handler, route
 from gristmill_simulators.simulator import Simulator
 from gristmill_simulators.supabase_storage import cors, errors, state
-from gristmill_simulators.supabase_storage.access import GATEWAY, caller
+from gristmill_simulators.supabase_storage.access import caller
 from gristmill_simulators.supabase_storage.buckets import Buckets
 from gristmill_simulators.supabase_storage.download import Downloads
 from gristmill_simulators.supabase_storage.emptying import Emptying
@@ -160,7 +160,7 @@ async def _version(_request: Request) -> Response:
 
 
 async def _unknown(request: Request) -> Response:
-    path = request.url.path.removeprefix("/supabase").removeprefix(GATEWAY)
+    path = request.url.path.removeprefix(str(request.scope.get("root_path", "")))
     if request.url.query:
         path = f"{path}?{request.url.query}"
     message = f"Route {request.method}:{path} not found"

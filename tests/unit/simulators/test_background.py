@@ -49,6 +49,21 @@ async def test_processes_that_start_it_at_once_get_the_same_one_and_it_outlives_
     assert await background.stop(folder) is False
 
 
+async def test_only_who_can_read_its_folder_finds_anything_at_its_port(folder):
+    url = await background.ensure_running(folder, idle_seconds=60)
+    origin, _, secret = url.rpartition("/")
+    assert len(secret) >= 32
+    async with httpx.AsyncClient(trust_env=False) as stranger:
+        for path in ("", "/_simulator", "/openai/v1/models", f"/{secret[:-1]}x/_simulator/health"):
+            answer = await stranger.get(origin + path)
+            assert answer.status_code == 404
+            assert "private" in answer.text
+    for name in ("secret", "address.json"):
+        assert (folder / name).stat().st_mode & 0o077 == 0
+    arguments = Path(f"/proc/{(await health(url))['pid']}/cmdline")
+    assert not arguments.exists() or secret.encode() not in arguments.read_bytes()
+
+
 async def test_a_killed_server_is_replaced_with_its_state(folder):
     first = await background.ensure_running(folder, idle_seconds=60)
     async with httpx.AsyncClient(trust_env=False) as client:
