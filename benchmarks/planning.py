@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.report import is_quick, machine, table
 from gristmill.pipeline.chunking import ChunkingOptions, Page, split
 from gristmill.pipeline.tokens import count_all
-from gristmill.services.openai_batching import Caps, plan
+from gristmill.services.openai.batching import Caps, plan
 
 TEXTS: Final = Path(__file__).parent.parent / "samples" / "texts"
 PASSAGES: Final = 1_000_000

@@ -23,7 +23,7 @@ from gristmill.pipeline.document import PUBLISHED, EmbeddingOptions, Work
 from gristmill.pipeline.document import DocumentStatus as Status
 from gristmill.pipeline.store import Change, step
 from gristmill.services.openai import Embed
-from gristmill.services.openai_batching import Batch, Caps, Plan, divide, most_requests, plan
+from gristmill.services.openai.batching import Batch, Caps, Plan, divide, most_requests, plan
 
 Refusal = InvalidInput | TooLarge
 

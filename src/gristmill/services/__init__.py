@@ -4,14 +4,9 @@ An adapter turns an operation, a frozen value, into one call of the SDK, the SDK
 the errors of `gristmill.errors`, and the answer into a `Result` that says where it came from. It
 holds no policy: no retry, no limit, no cache. The policies are layers around it.
 
-    openai.py      embeddings; its errors are in openai_errors.py, and how many texts become
-                   requests within its limits in openai_batching.py
+    openai/        embeddings
     llamaparse.py  files into Markdown; its operations are in llamaparse_values.py
-    supabase.py    object storage; its operations are in supabase_operations.py with their
-                   answers in supabase_values.py, what each does in supabase_buckets.py,
-                   supabase_files.py and supabase_objects.py, how the SDK is used in
-                   supabase_client.py, how its JSON and errors are read in supabase_answers.py and
-                   supabase_errors.py, how file names become keys in storage_keys.py
+    supabase/      object storage
     adapter.py     Endpoint, and what the three adapters share
     failures.py    pure: from a vendor's error to ours; waiting times; masking of secrets
     probing.py     pure: what the outcome of a health probe means

@@ -9,8 +9,9 @@ import pytest
 from gristmill import errors
 from gristmill.contract import Origin, Settled, Usage
 from gristmill.services.failures import Answer
-from gristmill.services.openai import Embed, Embeddings, ListModels, rate_limits
-from gristmill.services.openai_errors import classify
+from gristmill.services.openai import Embed, Embeddings, ListModels
+from gristmill.services.openai.adapter import rate_limits
+from gristmill.services.openai.errors import classify
 
 DIMENSIONS = 4
 TEXTS = ("river", "mill", "stone")

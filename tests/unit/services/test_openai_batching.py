@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.errors import InvalidInput, TooLarge
-from gristmill.services.openai_batching import (
+from gristmill.services.openai.batching import (
     MAX_INPUT_TOKENS,
     MAX_INPUTS,
     MAX_REQUEST_TOKENS,

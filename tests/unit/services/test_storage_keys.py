@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from gristmill import errors
-from gristmill.services.storage_keys import checked_bucket, checked_key, legal_key, original_name
+from gristmill.services.supabase.keys import checked_bucket, checked_key, legal_key, original_name
 
 # Halves of surrogate pairs are in: Python gives them for file names that are not UTF-8.
 NAMES = st.text(st.characters(exclude_categories=()), max_size=400)

@@ -31,7 +31,7 @@ from gristmill.services.supabase import (
     public_url,
     storage_url,
 )
-from gristmill.services.supabase_errors import role_of
+from gristmill.services.supabase.errors import role_of
 
 BUCKET = {
     "id": "documents", "name": "documents", "owner": "", "public": False,

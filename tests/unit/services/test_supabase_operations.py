@@ -14,7 +14,6 @@ from gristmill import errors
 from gristmill.contract import Origin
 from gristmill.services.adapter import Endpoint
 from gristmill.services.http import create_client
-from gristmill.services.storage_keys import legal_key, original_name
 from gristmill.services.supabase import (
     Bucket,
     ByteRange,
@@ -42,6 +41,7 @@ from gristmill.services.supabase import (
     UploadSigned,
     public_url,
 )
+from gristmill.services.supabase.keys import legal_key, original_name
 from gristmill_simulators import environment
 from gristmill_simulators.server import SimulatorServer
 

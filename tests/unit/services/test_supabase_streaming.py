@@ -8,10 +8,10 @@ import tracemalloc
 import pytest
 
 from gristmill import errors
-from gristmill.services import supabase_client
 from gristmill.services.http import create_client
 from gristmill.services.supabase import DownloadObject, UploadObject
-from gristmill.services.supabase_client import _FromDisk
+from gristmill.services.supabase import client as supabase_client
+from gristmill.services.supabase.client import _FromDisk
 
 SIZE = 48 << 20
 LITTLE = 8 << 20

@@ -1,6 +1,6 @@
 """OpenAI embeddings.
 
-Rules of the vendor relied on here, with their source; those of errors are in `openai_errors`:
+Rules of the vendor relied on here, with their source; those of errors are in `errors`:
 
 - At most 2048 inputs, each of 1 to 8192 tokens, 300,000 tokens in all; an empty string, or one
   input over its limit, fails the whole request. (SDK docstring of `embeddings.create`; error texts
@@ -37,13 +37,13 @@ from gristmill.contract import Operation, RateLimitFeedback, Settled, Usage
 from gristmill.errors import InvalidInput, Rejected, ServiceError, TooLarge
 from gristmill.services import failures
 from gristmill.services.adapter import Adapter, Handler, Reply
-from gristmill.services.openai_batching import (
+from gristmill.services.openai.batching import (
     MAX_INPUT_TOKENS,
     MAX_INPUTS,
     MAX_REQUEST_TOKENS,
     is_fit,
 )
-from gristmill.services.openai_errors import classify
+from gristmill.services.openai.errors import classify
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

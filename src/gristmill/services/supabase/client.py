@@ -16,8 +16,8 @@ import httpx
 
 from gristmill.errors import InvalidResponse, Rejected, UnreadableSource
 from gristmill.services import failures
-from gristmill.services.storage_keys import checked_bucket
-from gristmill.services.supabase_errors import Fields, read_fields, wrong_address
+from gristmill.services.supabase.errors import Fields, read_fields, wrong_address
+from gristmill.services.supabase.keys import checked_bucket
 
 if TYPE_CHECKING:
     from storage3 import AsyncStorageClient

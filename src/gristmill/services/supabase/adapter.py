@@ -27,8 +27,6 @@ protocol above 6 MB. That is left out: the SDK has no client for it, going on af
 upload's address kept between attempts, which an adapter without state cannot do, and pieces of 6
 MiB each cost a round trip. A broken upload is repeated whole, which is harmless with
 `UploadObject`; the limit on a document's size bounds what that costs.
-
-The operations are in `supabase_operations`, their answers in `supabase_values`.
 """
 
 import time
@@ -40,96 +38,23 @@ import httpx
 
 from gristmill.contract import Operation
 from gristmill.errors import ServiceError
-from gristmill.services import failures, supabase_buckets, supabase_files, supabase_objects
+from gristmill.services import failures
 from gristmill.services.adapter import PROBE_SECONDS, Adapter, Endpoint, Handler
-from gristmill.services.storage_keys import checked_bucket, checked_key, legal_key, original_name
-from gristmill.services.supabase_client import ErrorAnswer, Sdk
-from gristmill.services.supabase_errors import classify
-from gristmill.services.supabase_operations import (
-    CheckHealth,
-    CopyObject,
-    CreateBucket,
-    CreateObject,
-    DeleteBucket,
-    DownloadObject,
-    EmptyBucket,
-    EnsureBucket,
-    GetBucket,
-    GetObjectInfo,
-    ListBuckets,
-    ListFolder,
-    ListObjects,
-    MoveObject,
-    ObjectExists,
-    RemoveObjects,
-    SignUpload,
-    SignUrl,
-    SignUrls,
-    UpdateBucket,
-    UploadObject,
-    UploadSigned,
-)
-from gristmill.services.supabase_values import (
-    UNCHANGED,
-    Bucket,
-    ByteRange,
-    ListedObject,
-    Listing,
-    ObjectInfo,
-    SignedUpload,
-    SignedUrl,
-    StoredObject,
-)
-
-__all__ = [
-    "UNCHANGED",
-    "Bucket",
-    "ByteRange",
-    "CheckHealth",
-    "CopyObject",
-    "CreateBucket",
-    "CreateObject",
-    "DeleteBucket",
-    "DownloadObject",
-    "EmptyBucket",
-    "EnsureBucket",
-    "GetBucket",
-    "GetObjectInfo",
-    "ListBuckets",
-    "ListFolder",
-    "ListObjects",
-    "ListedObject",
-    "Listing",
-    "MoveObject",
-    "ObjectExists",
-    "ObjectInfo",
-    "RemoveObjects",
-    "SignUpload",
-    "SignUrl",
-    "SignUrls",
-    "SignedUpload",
-    "SignedUrl",
-    "StoredObject",
-    "Supabase",
-    "UpdateBucket",
-    "UploadObject",
-    "UploadSigned",
-    "classify",
-    "legal_key",
-    "original_name",
-    "public_url",
-    "storage_url",
-]
+from gristmill.services.supabase import buckets, files, objects
+from gristmill.services.supabase.client import ErrorAnswer, Sdk
+from gristmill.services.supabase.errors import classify
+from gristmill.services.supabase.keys import checked_bucket, checked_key
+from gristmill.services.supabase.operations import CheckHealth
 
 _HANDLERS: Mapping[type[Operation[Any]], Handler] = {
-    **supabase_buckets.HANDLERS,
-    **supabase_files.HANDLERS,
-    **supabase_objects.HANDLERS,
+    **buckets.HANDLERS,
+    **files.HANDLERS,
+    **objects.HANDLERS,
 }
 
 
 class Supabase(Adapter[Sdk]):
-    """Executes the operations of `supabase_operations`.
+    """Executes the operations of this package.
 
     The endpoint's address is the project's, with or without `/storage/v1`. With `bucket`, health
     also tells whether that one can be used.

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from gristmill.services.supabase_operations import ListFolder, ListObjects
-from gristmill.services.supabase_values import (
+from gristmill.services.supabase.operations import ListFolder, ListObjects
+from gristmill.services.supabase.values import (
     Bucket,
     ListedObject,
     Listing,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 
 from gristmill.contract import Operation
-from gristmill.services.supabase_values import (
+from gristmill.services.supabase.values import (
     UNCHANGED,
     Bucket,
     ByteRange,

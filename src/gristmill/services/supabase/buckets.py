@@ -9,11 +9,11 @@ from gristmill.contract import Operation
 from gristmill.errors import Misconfigured, Unavailable
 from gristmill.services import failures
 from gristmill.services.adapter import Handler, Reply
-from gristmill.services.storage_keys import checked_bucket
-from gristmill.services.supabase_answers import read_bucket
-from gristmill.services.supabase_client import SERVICE, Call, ErrorAnswer, Sdk
-from gristmill.services.supabase_errors import NO_BUCKET, bucket_refused, role_of
-from gristmill.services.supabase_operations import (
+from gristmill.services.supabase.answers import read_bucket
+from gristmill.services.supabase.client import SERVICE, Call, ErrorAnswer, Sdk
+from gristmill.services.supabase.errors import NO_BUCKET, bucket_refused, role_of
+from gristmill.services.supabase.keys import checked_bucket
+from gristmill.services.supabase.operations import (
     CheckHealth,
     CreateBucket,
     DeleteBucket,
@@ -23,7 +23,7 @@ from gristmill.services.supabase_operations import (
     ListBuckets,
     UpdateBucket,
 )
-from gristmill.services.supabase_values import UNCHANGED, Bucket
+from gristmill.services.supabase.values import UNCHANGED, Bucket
 
 _REFUSED = frozenset({401, 403})
 

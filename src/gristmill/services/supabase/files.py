@@ -15,16 +15,16 @@ from gristmill.contract import Operation
 from gristmill.errors import Rejected, UnreadableSource
 from gristmill.services import failures
 from gristmill.services.adapter import Handler, Reply
-from gristmill.services.storage_keys import checked_key
-from gristmill.services.supabase_answers import read_info, text_of
-from gristmill.services.supabase_client import SERVICE, ErrorAnswer, Sdk
-from gristmill.services.supabase_operations import (
+from gristmill.services.supabase.answers import read_info, text_of
+from gristmill.services.supabase.client import SERVICE, ErrorAnswer, Sdk
+from gristmill.services.supabase.keys import checked_key
+from gristmill.services.supabase.operations import (
     CreateObject,
     DownloadObject,
     UploadObject,
     UploadSigned,
 )
-from gristmill.services.supabase_values import Metadata, ObjectInfo, StoredObject
+from gristmill.services.supabase.values import Metadata, ObjectInfo, StoredObject
 
 _MOST_METADATA = 1 << 20  # bytes of its JSON
 

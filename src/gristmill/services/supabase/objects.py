@@ -11,18 +11,18 @@ from gristmill.contract import Operation
 from gristmill.errors import Rejected
 from gristmill.services import failures
 from gristmill.services.adapter import Handler, Reply
-from gristmill.services.storage_keys import checked_key
-from gristmill.services.supabase_answers import (
+from gristmill.services.supabase.answers import (
     read_folder,
     read_info,
     read_objects,
     read_signed,
     text_of,
 )
-from gristmill.services.supabase_client import SERVICE, ErrorAnswer, Sdk
-from gristmill.services.supabase_errors import NO_OBJECT
-from gristmill.services.supabase_files import checked_metadata
-from gristmill.services.supabase_operations import (
+from gristmill.services.supabase.client import SERVICE, ErrorAnswer, Sdk
+from gristmill.services.supabase.errors import NO_OBJECT
+from gristmill.services.supabase.files import checked_metadata
+from gristmill.services.supabase.keys import checked_key
+from gristmill.services.supabase.operations import (
     CopyObject,
     GetObjectInfo,
     ListFolder,
@@ -34,7 +34,7 @@ from gristmill.services.supabase_operations import (
     SignUrl,
     SignUrls,
 )
-from gristmill.services.supabase_values import (
+from gristmill.services.supabase.values import (
     MOST_KEYS,
     Listing,
     ObjectInfo,
