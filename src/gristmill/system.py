@@ -271,6 +271,7 @@ class System:
                 tier=settings.parse_tier,
                 tier_version=settings.parse_version,
                 max_pages=settings.max_pages,
+                languages=tuple(filter(None, settings.parse_languages.split(","))),
             ),
             chunking=ChunkingOptions(settings.chunk_tokens, settings.chunk_overlap),
             embedding=self._embedding_options(),

@@ -5,10 +5,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from llama_cloud.types.parsing_languages import ParsingLanguages
 from pydantic import ValidationError
 
 from gristmill.contract import ServiceMode
@@ -21,6 +23,7 @@ from gristmill.settings import (
     as_markdown,
     load_settings,
 )
+from gristmill.settings.languages import LANGUAGES
 
 ROOT = Path(__file__).parents[2]
 NOWHERE = Path("/nonexistent")
@@ -128,6 +131,15 @@ def test_the_parsers_second_name_for_its_key_is_honoured_after_the_first():
     assert row(settings, "LLAMA_CLOUD_API_KEY")[0] == "set (from LLAMA_PARSE_API_KEY)"
     both = load(LLAMA_PARSE_API_KEY="llx-second", LLAMA_CLOUD_API_KEY="llx-first")
     assert row(both, "LLAMA_CLOUD_API_KEY")[0] == "set (from LLAMA_CLOUD_API_KEY)"
+
+
+def test_languages_are_codes_in_order_each_once():
+    assert load(GRISTMILL_PARSE_LANGUAGES="DE, en,de ch_sim").parse_languages == "de,en,ch_sim"
+    assert load().parse_languages == ""
+    assert (
+        "no language xx"
+        in problems(GRISTMILL_PARSE_LANGUAGES="de,xx")["GRISTMILL_PARSE_LANGUAGES"].wrong
+    )
 
 
 # Secrets
@@ -345,6 +357,29 @@ def test_a_parse_version_is_a_date(version):
     assert "GRISTMILL_PARSE_VERSION" in problems(GRISTMILL_PARSE_VERSION=version)
 
 
+def test_latest_is_no_version_because_it_moves_and_all_would_be_paid_again():
+    wrong = problems(GRISTMILL_PARSE_VERSION="latest")["GRISTMILL_PARSE_VERSION"].wrong
+    assert "without notice" in wrong
+    assert "paid again" in wrong
+
+
+def test_the_languages_of_scans_are_a_list_with_commas():
+    settings = load(GRISTMILL_PARSE_LANGUAGES=" DE, en,,de ")
+    assert settings.parse_languages == "de,en"
+    (row,) = [row for row in settings.describe() if row.name == "GRISTMILL_PARSE_LANGUAGES"]
+    assert row.value == "de,en"
+    assert load().parse_languages == ""
+
+
+def test_a_language_that_the_parser_does_not_know_is_named():
+    wrong = problems(GRISTMILL_PARSE_LANGUAGES="de,klingon")["GRISTMILL_PARSE_LANGUAGES"].wrong
+    assert "klingon" in wrong
+
+
+def test_the_languages_are_those_of_the_parser_s_sdk():
+    assert set(get_args(ParsingLanguages)) == LANGUAGES
+
+
 def test_the_parse_version_follows_the_tier_unless_it_is_given():
     assert load(GRISTMILL_PARSE_TIER="agentic").parse_version == "2026-10-16"
     given_one = load(GRISTMILL_PARSE_TIER="agentic", GRISTMILL_PARSE_VERSION="2026-01-01")
@@ -476,6 +511,7 @@ def test_the_example_file_lists_every_setting_and_loads(tmp_path):
     }
     assert changed == {
         *("DATABASE_URL", "GRISTMILL_SIMULATOR_URL", "GRISTMILL_PARSE_POLL_SECONDS", *KEYS),
+        "GRISTMILL_PARSE_LANGUAGES",
         *("GRISTMILL_MODE_OPENAI", "GRISTMILL_MODE_LLAMAPARSE", "GRISTMILL_MODE_SUPABASE"),
     }
 

@@ -78,18 +78,22 @@ class StorageOptions:
 
 @dataclass(frozen=True, slots=True)
 class ParseOptions:
-    """How the vendor is to parse; `max_pages` is the most that may be parsed and paid."""
+    """How the vendor is to parse; `max_pages` is the most that may be parsed and paid.
+
+    `languages` are those of images of text, in the vendor's codes; none leaves it to the vendor.
+    """
 
     endpoint: str
     origin: Origin
     tier: str
     tier_version: str
     max_pages: int
+    languages: tuple[str, ...] = ()
 
     def fingerprint(self, content: str) -> str:
         """Names one parse: the same fingerprint is never paid twice."""
         options = (self.endpoint, self.origin, self.tier, self.tier_version, str(self.max_pages))
-        return _digest("parse", content, *options)
+        return _digest("parse", content, *options, *self.languages)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ LOCAL: Final = "local"
 _FIND_OR_ADD: Final = f"""
 WITH {MINE}
 INSERT INTO parses (fingerprint, sha256, endpoint, origin, tier, tier_version, max_pages,
-                    tag, driver)
+                    languages, tag, driver)
 SELECT %(fingerprint)s, %(sha256)s, %(endpoint)s, %(origin)s, %(tier)s, %(tier_version)s,
-       %(max_pages)s, %(tag)s, mine.id
+       %(max_pages)s, %(languages)s, %(tag)s, mine.id
 FROM mine
 ON CONFLICT (fingerprint) DO UPDATE SET fingerprint = excluded.fingerprint
 RETURNING *
@@ -40,7 +40,7 @@ WHERE p.id = %(parse)s AND p.status NOT IN ('submitted', 'completed', 'stored') 
 RETURNING p.*
 """
 
-_UPLOADED: Final = "status = 'uploaded'"
+_UPLOADED: Final = "status = 'uploaded', attempts = attempts - 1"  # that one never became a job
 _SUBMITTING: Final = """
 status = 'submitting', file_id = %(file_id)s, attempts = attempts + 1,
 submitting_since = clock_timestamp()
@@ -87,7 +87,10 @@ WHERE v.parse_id = ANY (%(parses)s) AND d.stage = 'parsing' AND d.status <> ALL 
 
 @dataclass(frozen=True, slots=True)
 class Parse:
-    """A parse at a vendor, or of our own. `credits` is None until the bill is known."""
+    """A parse at a vendor, or of our own.
+
+    `attempts` counts the jobs that it may have become; `credits` is None until the bill is known.
+    """
 
     id: int
     endpoint: str
@@ -95,6 +98,7 @@ class Parse:
     tier: str
     tier_version: str
     max_pages: int
+    languages: tuple[str, ...]
     status: str
     tag: str
     driver: str | None
@@ -103,13 +107,14 @@ class Parse:
     submitting_since: datetime | None
     submitted_at: datetime | None
     error: str | None
+    attempts: int
     credits: Decimal | None
 
 
 def _parse(row: Row) -> Parse:
-    return Parse(
-        origin=Origin(row["origin"]), **{name: row[name] for name in _COLUMNS if name != "origin"}
-    )
+    values = {name: row[name] for name in _COLUMNS}
+    values |= {"origin": Origin(row["origin"]), "languages": tuple(row["languages"])}
+    return Parse(**values)
 
 
 _COLUMNS: Final = tuple(Parse.__dataclass_fields__)
@@ -133,6 +138,7 @@ async def find_or_add(
         "tier": options.tier,
         "tier_version": options.tier_version,
         "max_pages": options.max_pages,
+        "languages": list(options.languages),
         "tag": uuid4().hex,
         "id": work.document_id,
         "claim": work.claim,

@@ -6,37 +6,30 @@ job is found by its tag at the vendor.
 """
 
 from decimal import Decimal
-from typing import Final
+from math import ceil
 
 from gristmill.costs.journal import adopt
-from gristmill.errors import DocumentFailed, GristmillError, NotFound, NotYet
+from gristmill.errors import DocumentFailed, GristmillError, NotFound, NotYet, QuotaExhausted
 from gristmill.pipeline import parses
 from gristmill.pipeline.bills import settle_bill
 from gristmill.pipeline.context import Context
 from gristmill.pipeline.document import DocumentStatus as Status
 from gristmill.pipeline.document import Work
+from gristmill.pipeline.parse_failures import Fault, fault_of, is_worth_another
 from gristmill.pipeline.parses import Parse
-from gristmill.pipeline.store import step
+from gristmill.pipeline.store import backoff, step
 from gristmill.pipeline.tokens import clean
+from gristmill.services.failures import failure
 from gristmill.services.llamaparse import (
+    LONGEST_DEADLINE,
     FindParseJob,
     GetParseResult,
     ParseJob,
     ParseResult,
     SubmitParse,
     UploadFile,
+    job_advice,
 )
-
-# Codes that the vendor's troubleshooting page names, with what a person can do.
-ADVICE: Final = {
-    "PDF_IS_PROTECTED": "Remove the password, then ingest the file again.",
-    "PDF_IS_BROKEN": "Open and save it with a PDF program, then ingest it again.",
-    "NO_DATA_FOUND_IN_FILE": "The parser found nothing in it; try another tier.",
-    "UNSUPPORTED_FILE_TYPE": "Convert it to PDF, then ingest that.",
-    "DOCUMENT_TOO_LARGE": "Split it into smaller files.",
-    "TOO_MANY_PAGES": "Split it into smaller files.",
-    "TIMEOUT": "Try again: gristmill resume --failed.",
-}
 
 
 async def submit_parse(context: Context, work: Work) -> Work | None:
@@ -111,6 +104,8 @@ async def _submit(context: Context, work: Work, parse: Parse) -> ParseJob:
         version=parse.tier_version,
         max_pages=min(work.version.pages or parse.max_pages, parse.max_pages),
         tag=parse.tag,
+        languages=parse.languages,
+        deadline=min(ceil(context.limits.parse_deadline), LONGEST_DEADLINE),
     )
     async with context.database.connection() as connection:
         await parses.mark_submitting(connection, work, parse, file_id)
@@ -136,7 +131,7 @@ async def collect(context: Context, work: Work) -> Work | None:
         case "completed":
             return await _fetch(context, work, parse)
         case "failed":
-            raise _failure(parse.error or "")
+            return await _try_again(context, work, parse)
         case "submitted":
             return None
         case _:
@@ -149,6 +144,29 @@ async def _take_over(context: Context, work: Work) -> Work | None:
         if await parses.drive(connection, work) is None:
             return None
         return await step(connection, work, Status.PARSE_QUEUED, "has it parsed itself")
+
+
+async def _try_again(context: Context, work: Work, parse: Parse) -> None:
+    """Goes back for a new job where that can help; the other documents wait for the driver's.
+
+    Raises:
+        DocumentFailed: the document is at fault, or enough jobs were tried.
+        NotYet: the vendor is at fault; the new job follows a little later.
+        QuotaExhausted: the account is; the new job follows once somebody has acted.
+    """
+    reason = parse.error or ""
+    if not is_worth_another(reason, parse.attempts):
+        raise _failure(reason, parse.attempts)
+    async with context.database.connection() as connection:
+        if await parses.drive(connection, work) is None:
+            return
+        await step(connection, work, Status.PARSE_QUEUED, f"needs a new job: {reason}")
+    if fault_of(reason) is Fault.ACCOUNT:
+        raise failure(QuotaExhausted, SubmitParse.service, reason)
+    raise NotYet(
+        f"The parser failed, and gets the document again as a new job: {reason}.",
+        retry_after=backoff(parse.attempts, context.draw),
+    )
 
 
 async def _fetch(context: Context, work: Work, parse: Parse) -> Work:
@@ -177,9 +195,9 @@ async def _keep(
         return await step(connection, work, Status.PARSED, f"{len(rows)} pages", *kept)
 
 
-def _failure(reason: str) -> DocumentFailed:
-    advice = next((text for code, text in ADVICE.items() if code in reason), "")
+def _failure(reason: str, jobs: int = 1) -> DocumentFailed:
+    tried = f", in {jobs} jobs" if jobs > 1 else ""
     return DocumentFailed(
-        f"The parser could not read it: {reason or 'no reason given'}.",
-        advice=advice or "See the parser's message; gristmill resume --failed tries again.",
+        f"The parser could not read it{tried}: {reason or 'no reason given'}.",
+        advice=job_advice(reason),
     )

@@ -5,7 +5,7 @@ the errors of `gristmill.errors`, and the answer into a `Result` that says where
 holds no policy: no retry, no limit, no cache. The policies are layers around it.
 
     openai/        embeddings
-    llamaparse.py  files into Markdown; its operations are in llamaparse_values.py
+    llamaparse/    files into Markdown
     supabase/      object storage
     adapter.py     Endpoint, and what the three adapters share
     failures.py    pure: from a vendor's error to ours; waiting times; masking of secrets

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from gristmill.contract import ServiceMode
-from gristmill.settings import rules
+from gristmill.settings import parser, rules
 from gristmill.settings.addresses import (
     Address,
     DatabaseUrl,
@@ -25,16 +25,8 @@ from gristmill.settings.addresses import (
     LoopbackAddress,
     mask_database_url,
 )
+from gristmill.settings.languages import checked_languages
 from gristmill.settings.values import InvalidSettings, Setting, SettingRow, Source, as_text
-
-# What the parser's `latest` stands for in each tier. A date keeps a fingerprint's meaning, and
-# the vendor's documentation asks for one in production.
-TIER_VERSIONS: Final = {
-    "fast": "2026-06-15",
-    "cost_effective": "2026-09-28",
-    "agentic": "2026-10-16",
-    "agentic_plus": "2026-09-28",
-}
 
 
 def _lower(value: object) -> object:
@@ -246,21 +238,32 @@ class Settings(BaseModel):
         ),
     ] = "cost_effective"
     parse_version: Annotated[
-        str,
-        Field(pattern=r"^\d{4}-\d\d-\d\d$"),
+        parser.Version,
         Setting(
             "GRISTMILL_PARSE_VERSION",
-            f"Dated version of the tier; else {', '.join(map(' '.join, TIER_VERSIONS.items()))}.",
+            "Dated version of the tier; else "
+            f"{', '.join(map(' '.join, parser.TIER_VERSIONS.items()))}.",
             "a date",
             "2026-09-28",
         ),
-    ] = Field(default_factory=lambda valid: TIER_VERSIONS[valid.get("parse_tier", "fast")])
+    ] = Field(default_factory=lambda valid: parser.TIER_VERSIONS[valid.get("parse_tier", "fast")])
+    parse_languages: Annotated[
+        str,
+        AfterValidator(checked_languages),
+        Setting(
+            "GRISTMILL_PARSE_LANGUAGES",
+            "Languages of scans and of text in images, in LlamaParse's codes.",
+            "codes with commas between them, such as de,en,ch_sim; or nothing",
+            "de,en",
+        ),
+    ] = ""
     parse_deadline_seconds: Annotated[
         float,
         Field(ge=1, le=86_400, allow_inf_nan=False),
         Setting(
             "GRISTMILL_PARSE_DEADLINE_SECONDS",
-            "Seconds that a parse may take before it is given up.",
+            "Seconds that a parse may take before it is given up; the vendor is told as well, and "
+            "knows no more than 7200.",
             "a number from 1 to 86400",
             "3600",
         ),

@@ -26,7 +26,7 @@ from gristmill.services.llamaparse import (
     UploadFile,
     Webhook,
 )
-from gristmill.services.llamaparse_values import read_credits
+from gristmill.services.llamaparse.answers import read_credits
 
 JOB = {
     "id": "pjb-1",
@@ -155,7 +155,7 @@ async def test_pages_come_in_order_with_the_reasons_of_failed_ones(vendor, llama
     )
     assert result.value.credits == Decimal("20.1")
     assert result.value.job.status is ParseStatus.COMPLETED
-    assert query_of(vendor.requests[0])["expand"] == ["markdown", "usage", "metadata"]
+    assert query_of(vendor.requests[0])["expand"] == ["markdown", "usage"]
 
 
 async def test_the_fast_tier_is_asked_for_text(vendor, llamaparse):
@@ -164,7 +164,7 @@ async def test_the_fast_tier_is_asked_for_text(vendor, llamaparse):
     result = await llamaparse.execute(GetParseResult("pjb-1", "fast"))
     assert result.value.pages == (ParsedPage(1, "Grain"),)
     assert result.value.credits is None
-    assert query_of(vendor.requests[0])["expand"] == ["text", "usage", "metadata"]
+    assert query_of(vendor.requests[0])["expand"] == ["text", "usage"]
 
 
 async def test_a_job_that_still_runs_has_no_pages(vendor, llamaparse):

@@ -22,7 +22,7 @@ Rules of the vendor relied on here, with their source:
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -31,59 +31,55 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import httpx
 import orjson
 
-from gristmill.contract import Open, Operation
+from gristmill.contract import Open, Operation, R
 from gristmill.errors import ServiceError, UnreadableSource
 from gristmill.services import failures
 from gristmill.services.adapter import Adapter, Handler, Reply
-from gristmill.services.llamaparse_values import (
+from gristmill.services.llamaparse.answers import (
+    read_credits,
+    read_items,
+    read_job,
+    read_metadata,
+    read_pages,
+    read_result,
+    read_usage_row,
+    read_versions,
+    submit_arguments,
+    text_of,
+)
+from gristmill.services.llamaparse.errors import classify
+from gristmill.services.llamaparse.operations import (
     CancelParse,
     CountFiles,
     DeleteFile,
     DeleteParse,
     FindParseJob,
+    GetParseItems,
+    GetParseJob,
+    GetParseMetadata,
     GetParseResult,
+    GetParseText,
     GetParseUsage,
     ListParseJobs,
+    ListParseUsage,
+    ListParseVersions,
+    PageItems,
+    PageMetadata,
     ParsedPage,
     ParseJob,
     ParseResult,
-    ParseStatus,
+    ParseVersions,
     SubmitParse,
     UploadFile,
+    UsageRow,
     VendorFile,
-    Webhook,
-    read_credits,
-    read_job,
-    read_result,
-    submit_arguments,
-    text_of,
 )
 
 if TYPE_CHECKING:
     from llama_cloud import AsyncLlamaCloud
 
-__all__ = [
-    "CancelParse",
-    "CountFiles",
-    "DeleteFile",
-    "DeleteParse",
-    "FindParseJob",
-    "GetParseResult",
-    "GetParseUsage",
-    "ListParseJobs",
-    "LlamaParse",
-    "ParseJob",
-    "ParseResult",
-    "ParseStatus",
-    "ParsedPage",
-    "SubmitParse",
-    "UploadFile",
-    "VendorFile",
-    "Webhook",
-    "classify",
-]
-
 _PAGE_SIZE = 100
+_USAGE_PATH = "/api/v1/beta/usage-metrics"
 
 
 class LlamaParse(Adapter["AsyncLlamaCloud"]):
@@ -110,10 +106,16 @@ class LlamaParse(Adapter["AsyncLlamaCloud"]):
         return {
             UploadFile: self._upload,
             SubmitParse: self._submit,
+            GetParseJob: self._job,
             ListParseJobs: self._list,
             FindParseJob: self._find,
             GetParseResult: self._result_of,
+            GetParseText: self._text_of,
+            GetParseItems: self._items_of,
+            GetParseMetadata: self._metadata_of,
             GetParseUsage: self._usage,
+            ListParseUsage: self._usage_rows,
+            ListParseVersions: self._versions,
             CancelParse: self._cancel,
             DeleteParse: self._delete_job,
             DeleteFile: self._delete_file,
@@ -174,26 +176,75 @@ class LlamaParse(Adapter["AsyncLlamaCloud"]):
                 return Reply(tuple(jobs), response)
             tokens.append(following)
 
+    async def _job(self, sdk: "AsyncLlamaCloud", operation: GetParseJob) -> Reply[ParseJob]:
+        return await self._get(sdk, operation.job_id, (), lambda body: read_job(body["job"]))
+
     async def _result_of(
         self, sdk: "AsyncLlamaCloud", operation: GetParseResult
     ) -> Reply[ParseResult]:
         content = "text" if operation.tier == "fast" else "markdown"
-        raw = await sdk.parsing.with_raw_response.get(
-            operation.job_id, expand=[content, "usage", "metadata"]
+        expand = (content, "usage")
+        return await self._get(
+            sdk, operation.job_id, expand, lambda body: read_result(body, content)
         )
-        response = raw.http_response
-        with failures.reading(self.service, response):
-            result = read_result(orjson.loads(response.content), content)
-        return Reply(result, response)
+
+    async def _text_of(
+        self, sdk: "AsyncLlamaCloud", operation: GetParseText
+    ) -> Reply[tuple[ParsedPage, ...]]:
+        job = operation.job_id
+        return await self._get(sdk, job, ("text",), lambda body: read_pages(body, "text"))
+
+    async def _items_of(
+        self, sdk: "AsyncLlamaCloud", operation: GetParseItems
+    ) -> Reply[tuple[PageItems, ...]]:
+        return await self._get(sdk, operation.job_id, ("items",), read_items)
+
+    async def _metadata_of(
+        self, sdk: "AsyncLlamaCloud", operation: GetParseMetadata
+    ) -> Reply[tuple[PageMetadata, ...]]:
+        return await self._get(sdk, operation.job_id, ("metadata",), read_metadata)
 
     async def _usage(
         self, sdk: "AsyncLlamaCloud", operation: GetParseUsage
     ) -> Reply[Decimal | None]:
-        raw = await sdk.parsing.with_raw_response.get(operation.job_id, expand=["usage"])
+        job = operation.job_id
+        return await self._get(sdk, job, ("usage",), lambda body: read_credits(body["job"]))
+
+    async def _get(
+        self,
+        sdk: "AsyncLlamaCloud",
+        job_id: str,
+        expand: tuple[str, ...],
+        read: Callable[[dict[str, Any]], R],
+    ) -> Reply[R]:
+        raw = await sdk.parsing.with_raw_response.get(job_id, expand=list(expand))
         response = raw.http_response
         with failures.reading(self.service, response):
-            billed = read_credits(orjson.loads(response.content)["job"])
-        return Reply(billed, response)
+            value = read(orjson.loads(response.content))
+        return Reply(value, response)
+
+    async def _usage_rows(
+        self, sdk: "AsyncLlamaCloud", operation: ListParseUsage
+    ) -> Reply[tuple[UsageRow, ...]]:
+        # The SDK has no method for it; this is its way to call anything.
+        response = await sdk.get(
+            _USAGE_PATH,
+            cast_to=httpx.Response,
+            options={"params": {"event_aggregation_key": operation.job_id}},
+        )
+        with failures.reading(self.service, response):
+            rows = tuple(map(read_usage_row, orjson.loads(response.content)["items"]))
+        return Reply(rows, response)
+
+    async def _versions(
+        self, sdk: "AsyncLlamaCloud", operation: ListParseVersions
+    ) -> Reply[ParseVersions]:
+        del operation
+        raw = await sdk.parsing.with_raw_response.list_versions()
+        response = raw.http_response
+        with failures.reading(self.service, response):
+            versions = read_versions(orjson.loads(response.content))
+        return Reply(versions, response)
 
     async def _cancel(self, sdk: "AsyncLlamaCloud", operation: CancelParse) -> Reply[ParseJob]:
         raw = await sdk.parsing.with_raw_response.cancel(operation.job_id)
@@ -224,7 +275,7 @@ class LlamaParse(Adapter["AsyncLlamaCloud"]):
         return error.response if isinstance(error, APIStatusError) else None
 
     def _classify(self, answer: failures.Answer) -> ServiceError:
-        return classify(answer)
+        return classify(answer, self._endpoint.base_url)
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -232,26 +283,3 @@ def _opened(path: Path) -> BinaryIO:
         return path.open("rb")
     except OSError as error:
         raise UnreadableSource(f"{path.name} cannot be read: {error.strerror}.") from None
-
-
-def classify(answer: failures.Answer) -> ServiceError:
-    """Our error for an answer of LlamaCloud; its errors carry a status and a `detail`, no code."""
-    kind = failures.by_status(answer.status, safe=answer.safe)
-    return failures.answered(answer, kind, _detail(answer.text), code=None)
-
-
-def _detail(text: str) -> str:
-    try:
-        detail = orjson.loads(text)["detail"]
-    except (ValueError, TypeError, KeyError):
-        return ""
-    if isinstance(detail, list):
-        return "; ".join(_complaint(item) for item in detail)
-    return str(detail)
-
-
-def _complaint(item: object) -> str:
-    if not isinstance(item, dict):
-        return str(item)
-    where = ".".join(str(part) for part in item.get("loc", ()))
-    return f"{where}: {item.get('msg', '')}"

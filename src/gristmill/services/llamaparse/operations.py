@@ -1,4 +1,4 @@
-"""LlamaParse's operations and answers as values, and how they look on the wire. Pure."""
+"""LlamaParse's operations, and what they answer, as values. Nothing here does anything."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,13 +6,11 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from gristmill.contract import Operation, Usage
-from gristmill.services import failures
 
-_TAG = "gristmill"  # our key in a job's user_metadata
-_EVENTS = ("parse.success", "parse.error", "parse.partial_success", "parse.cancelled")
+LONGEST_DEADLINE: Final = 7200  # seconds that the vendor works on a job, at most
 
 
 class ParseStatus(StrEnum):
@@ -71,6 +69,54 @@ class ParseResult:
 
 
 @dataclass(frozen=True, slots=True)
+class PageItems:
+    """What stands on one page, in reading order; sizes are in points, None where not told.
+
+    An item is the vendor's JSON object: `type` (text, heading, table, code, image, link, list,
+    header, footer, or a word of the future) and `md`; a heading has `level` and `value`, a table
+    `rows`. `error` is the reason if the page could not be parsed.
+    """
+
+    number: int
+    items: tuple[Mapping[str, Any], ...] = ()
+    width: float | None = None
+    height: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PageMetadata:
+    """What the vendor says of how one page was read; None where it says nothing.
+
+    `confidence` is from 0 to 1. A cost-optimized page is billed at a cheaper tier. `printed` is
+    the page number as printed on it.
+    """
+
+    number: int
+    confidence: float | None = None
+    cost_optimized: bool | None = None
+    printed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParseVersions:
+    """The dated versions of each tier, and which of them `latest` stands for today."""
+
+    of_tier: Mapping[str, tuple[str, ...]]
+    latest: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """A line of the vendor's books: so many `value` (pages, seconds) for so many credits."""
+
+    event: str
+    value: Decimal
+    credits: Decimal
+    day: str
+
+
+@dataclass(frozen=True, slots=True)
 class Webhook:
     """Where the vendor tells the end of a job, and the secret that it signs with."""
 
@@ -96,7 +142,9 @@ class UploadFile(Operation[VendorFile]):
 class SubmitParse(Operation[ParseJob]):
     """Starts a job of at most `max_pages` pages, found again by `tag`. A repeat is billed twice.
 
-    `target_pages` as in "1,3,5-8"; then `max_pages` is their number.
+    `target_pages` as in "1,3,5-8"; then `max_pages` is their number. `languages` are the vendor's
+    codes for reading images of text, such as "de". `deadline` is in seconds, at most 7200: the
+    vendor gives up then. No option is sent whose price is not known.
     """
 
     service: ClassVar[str] = "llamaparse"
@@ -109,10 +157,21 @@ class SubmitParse(Operation[ParseJob]):
     tag: str
     disable_cache: bool = False
     target_pages: str | None = None
+    languages: tuple[str, ...] = ()
+    deadline: int | None = None
     webhook: Webhook | None = None
 
     def worst_case(self) -> Usage:
         return Usage(product=self.tier, unit="pages", quantity=self.max_pages)
+
+
+@dataclass(frozen=True, slots=True)
+class GetParseJob(Operation[ParseJob]):
+    """One job, as it stands; `NotFound` if the vendor does not know it any more."""
+
+    service: ClassVar[str] = "llamaparse"
+
+    job_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +204,33 @@ class GetParseResult(Operation[ParseResult]):
 
 
 @dataclass(frozen=True, slots=True)
+class GetParseText(Operation[tuple[ParsedPage, ...]]):
+    """The pages of a job as plain text, laid out as on the page; every tier has them."""
+
+    service: ClassVar[str] = "llamaparse"
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GetParseItems(Operation[tuple[PageItems, ...]]):
+    """The pages of a job as headings, paragraphs, tables; `Rejected` for the fast tier."""
+
+    service: ClassVar[str] = "llamaparse"
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GetParseMetadata(Operation[tuple[PageMetadata, ...]]):
+    """How the pages of a job were read."""
+
+    service: ClassVar[str] = "llamaparse"
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class GetParseUsage(Operation[Decimal | None]):
     """The credits billed for a job; None until the vendor has billed it."""
 
@@ -154,8 +240,24 @@ class GetParseUsage(Operation[Decimal | None]):
 
 
 @dataclass(frozen=True, slots=True)
+class ListParseUsage(Operation[tuple[UsageRow, ...]]):
+    """What the vendor's books hold of a job; nothing until it is billed, and for a cache hit."""
+
+    service: ClassVar[str] = "llamaparse"
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListParseVersions(Operation[ParseVersions]):
+    """The versions there are. The vendor does not look at the key for it."""
+
+    service: ClassVar[str] = "llamaparse"
+
+
+@dataclass(frozen=True, slots=True)
 class CancelParse(Operation[ParseJob]):
-    """Stops a job; `Rejected` if it has ended already."""
+    """Stops a job; `Rejected` if it has ended already, as a repeat finds."""
 
     service: ClassVar[str] = "llamaparse"
 
@@ -185,78 +287,3 @@ class CountFiles(Operation[int]):
     """How many files the first page of the list shows, at most one; the probe of the key."""
 
     service: ClassVar[str] = "llamaparse"
-
-
-def submit_arguments(operation: SubmitParse) -> dict[str, Any]:
-    """The arguments of the SDK's `parsing.create`."""
-    pages: dict[str, Any] = {"max_pages": operation.max_pages}
-    if operation.target_pages is not None:
-        pages["target_pages"] = operation.target_pages
-    arguments: dict[str, Any] = {
-        "file_id": operation.file_id,
-        "tier": operation.tier,
-        "version": operation.version,
-        "client_name": _TAG,
-        "user_metadata": {_TAG: operation.tag},
-        "page_ranges": pages,
-        "disable_cache": operation.disable_cache,
-    }
-    if operation.webhook is not None:
-        arguments["webhook_configurations"] = [_webhook(operation.webhook)]
-    return arguments
-
-
-def _webhook(webhook: Webhook) -> dict[str, Any]:
-    return {
-        "webhook_url": webhook.url,
-        "webhook_events": list(_EVENTS),
-        "webhook_output_format": "json",
-        "webhook_signing_secret": webhook.secret,
-    }
-
-
-def read_job(item: Mapping[str, Any]) -> ParseJob:
-    """A job as get, list, create and cancel show it."""
-    metadata = item.get("user_metadata") or {}
-    error = item.get("error_message")
-    return ParseJob(
-        id=text_of(item["id"]),
-        status=ParseStatus(item["status"]),
-        tag=metadata.get(_TAG),
-        error=None if error is None else failures.masked(str(error)),
-    )
-
-
-def read_result(body: Mapping[str, Any], content: str) -> ParseResult:
-    """The answer of get, where `content` is the expanded key, markdown or text."""
-    pages = (body.get(content) or {}).get("pages") or ()
-    return ParseResult(
-        job=read_job(body["job"]),
-        pages=tuple(sorted((_page(page, content) for page in pages), key=lambda page: page.number)),
-        credits=read_credits(body["job"]),
-    )
-
-
-def _page(page: Mapping[str, Any], content: str) -> ParsedPage:
-    number = page["page_number"]
-    if type(number) is not int:
-        raise TypeError("a page without a number")
-    if page.get("success") is False:
-        return ParsedPage(number, "", str(page.get("error") or "no reason given"))
-    return ParsedPage(number, text_of(page[content]))
-
-
-def read_credits(job: Mapping[str, Any]) -> Decimal | None:
-    """The credits billed, exactly as written; None while there is no bill."""
-    billed = (job.get("usage") or {}).get("credits")
-    if billed is None:
-        return None
-    if type(billed) not in (int, float) or billed < 0:
-        raise ValueError("credits that are no amount")
-    return Decimal(repr(billed))
-
-
-def text_of(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{type(value).__name__} instead of text")
-    return value

@@ -1,0 +1,170 @@
+"""How operations and answers of LlamaParse look on the wire. Pure."""
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from gristmill.services import failures
+from gristmill.services.llamaparse.operations import (
+    PageItems,
+    PageMetadata,
+    ParsedPage,
+    ParseJob,
+    ParseResult,
+    ParseStatus,
+    ParseVersions,
+    SubmitParse,
+    UsageRow,
+    Webhook,
+)
+
+TIERS: Final = ("fast", "cost_effective", "agentic", "agentic_plus")
+
+_TAG: Final = "gristmill"  # our key in a job's user_metadata
+_EVENTS: Final = ("parse.success", "parse.error", "parse.partial_success", "parse.cancelled")
+
+
+def submit_arguments(operation: SubmitParse) -> dict[str, Any]:
+    """The arguments of the SDK's `parsing.create`."""
+    pages: dict[str, Any] = {"max_pages": operation.max_pages}
+    if operation.target_pages is not None:
+        pages["target_pages"] = operation.target_pages
+    arguments: dict[str, Any] = {
+        "file_id": operation.file_id,
+        "tier": operation.tier,
+        "version": operation.version,
+        "client_name": _TAG,
+        "user_metadata": {_TAG: operation.tag},
+        "page_ranges": pages,
+        "disable_cache": operation.disable_cache,
+    }
+    if operation.languages:
+        ocr = {"languages": list(operation.languages)}
+        arguments["processing_options"] = {"ocr_parameters": ocr}
+    if operation.deadline is not None:
+        timeouts = {"base_in_seconds": operation.deadline}
+        arguments["processing_control"] = {"timeouts": timeouts}
+    if operation.webhook is not None:
+        arguments["webhook_configurations"] = [_webhook(operation.webhook)]
+    return arguments
+
+
+def _webhook(webhook: Webhook) -> dict[str, Any]:
+    return {
+        "webhook_url": webhook.url,
+        "webhook_events": list(_EVENTS),
+        "webhook_output_format": "json",
+        "webhook_signing_secret": webhook.secret,
+    }
+
+
+def read_job(item: Mapping[str, Any]) -> ParseJob:
+    """A job as get, list, create and cancel show it."""
+    metadata = item.get("user_metadata") or {}
+    error = item.get("error_message")
+    return ParseJob(
+        id=text_of(item["id"]),
+        status=ParseStatus(item["status"]),
+        tag=metadata.get(_TAG),
+        error=None if error is None else failures.masked(str(error)),
+    )
+
+
+def read_result(body: Mapping[str, Any], content: str) -> ParseResult:
+    """The answer of get, where `content` is the expanded key, markdown or text."""
+    return ParseResult(
+        job=read_job(body["job"]),
+        pages=read_pages(body, content),
+        credits=read_credits(body["job"]),
+    )
+
+
+def read_pages(body: Mapping[str, Any], content: str) -> tuple[ParsedPage, ...]:
+    """The pages by number; a failed one has its reason and no text."""
+    pages = (ParsedPage(number, *_said(page, content)) for number, page in _pages(body, content))
+    return tuple(sorted(pages, key=lambda page: page.number))
+
+
+def read_items(body: Mapping[str, Any]) -> tuple[PageItems, ...]:
+    """The items of each page, by its number."""
+    found = (_items(number, page) for number, page in _pages(body, "items"))
+    return tuple(sorted(found, key=lambda page: page.number))
+
+
+def read_metadata(body: Mapping[str, Any]) -> tuple[PageMetadata, ...]:
+    """How each page was read, by its number."""
+    found = (
+        PageMetadata(
+            number,
+            confidence=page.get("confidence"),
+            cost_optimized=page.get("cost_optimized"),
+            printed=page.get("printed_page_number"),
+        )
+        for number, page in _pages(body, "metadata")
+    )
+    return tuple(sorted(found, key=lambda page: page.number))
+
+
+def read_versions(body: Mapping[str, Any]) -> ParseVersions:
+    """The versions of each tier that we know of."""
+    latest = body["latest"]
+    return ParseVersions(
+        of_tier={tier: tuple(map(text_of, body[tier])) for tier in TIERS},
+        latest={tier: text_of(latest[tier]) for tier in TIERS},
+    )
+
+
+def read_usage_row(item: Mapping[str, Any]) -> UsageRow:
+    """One line of the vendor's books."""
+    return UsageRow(
+        event=text_of(item["event_type"]),
+        value=Decimal(repr(item["value"])),
+        credits=_amount(item["credits"]),
+        day=text_of(item["day"]),
+    )
+
+
+def _pages(body: Mapping[str, Any], content: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for page in (body.get(content) or {}).get("pages") or ():
+        number = page["page_number"]
+        if type(number) is not int:
+            raise TypeError("a page without a number")
+        yield number, page
+
+
+def _said(page: Mapping[str, Any], content: str) -> tuple[str, str | None]:
+    if page.get("success") is False:
+        return "", _reason(page)
+    return text_of(page[content]), None
+
+
+def _items(number: int, page: Mapping[str, Any]) -> PageItems:
+    if page.get("success") is False:
+        return PageItems(number, error=_reason(page))
+    items = tuple(page["items"])
+    return PageItems(number, items, page.get("page_width"), page.get("page_height"))
+
+
+def _reason(page: Mapping[str, Any]) -> str:
+    return str(page.get("error") or "no reason given")
+
+
+def read_credits(job: Mapping[str, Any]) -> Decimal | None:
+    """The credits billed, exactly as written; None while there is no bill."""
+    billed = (job.get("usage") or {}).get("credits")
+    if billed is None:
+        return None
+    return _amount(billed)
+
+
+def _amount(billed: Any) -> Decimal:  # noqa: ANN401 — whatever JSON holds
+    is_number = isinstance(billed, int | float) and not isinstance(billed, bool)
+    if not is_number or billed < 0:
+        raise ValueError("credits that are no amount")
+    return Decimal(repr(billed))
+
+
+def text_of(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} instead of text")
+    return value
