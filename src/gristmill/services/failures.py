@@ -136,7 +136,8 @@ def unreachable(service: str, error: BaseException) -> ServiceError | None:
         case None:
             return None
         case httpx.DecodingError():
-            return failure(InvalidResponse, service, "the body's compression is broken")
+            said = str(cause) if cause.args else ""
+            return failure(InvalidResponse, service, f"the answer cannot be read: {said}")
         case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.UnsupportedProtocol():
             return failure(Unavailable, service, f"no connection: {cause}")
         case httpx.TimeoutException():

@@ -15,6 +15,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
 
 import aiohttp
 import httpx
@@ -25,26 +26,79 @@ from httpx_aiohttp import AiohttpTransport
 _KEEPALIVE_SECONDS = 4.0
 _PIECE = 1 << 16  # bytes
 
+# Of an answer that is held in memory, after decompression. The largest honest ones are the pages
+# of a parse: 2,000 of the 64 KiB that the vendor gives at most.
+ANSWER_BYTES = 256 << 20
+ANSWER_SECONDS = 300.0  # for all of its body, however it drips
+
 
 def create_client(
     *,
     max_connections: int = 100,
     connect_timeout: float = 5.0,
     read_timeout: float = 60.0,
+    answer_bytes: int = ANSWER_BYTES,
+    answer_seconds: float = ANSWER_SECONDS,
 ) -> httpx.AsyncClient:
     """A client for all services; close it with `aclose()`. Timeouts are in seconds.
 
     `read_timeout` bounds each wait for bytes in either direction, and the wait for a free
-    connection. Redirects are not followed: no vendor's API needs one, and a key would go with it.
+    connection; the last two bound an answer that is not streamed. Redirects are not followed: no
+    vendor's API needs one, and a key would go with it.
     """
     limits = httpx.Limits(max_connections=max_connections, keepalive_expiry=_KEEPALIVE_SECONDS)
-    return httpx.AsyncClient(
+    return _BoundedClient(
+        answer_bytes=answer_bytes,
+        answer_seconds=answer_seconds,
         transport=_Transport(trust_env=False, limits=limits),
         timeout=httpx.Timeout(read_timeout, connect=connect_timeout),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         follow_redirects=False,
         trust_env=False,
     )
+
+
+class AnswerTooLarge(httpx.DecodingError):
+    """An answer with more bytes than anybody waits for; the rest of it was not read."""
+
+
+class _BoundedClient(httpx.AsyncClient):
+    """Holds no more of an answer in memory than is bearable, also of one that inflates."""
+
+    def __init__(self, *, answer_bytes: int, answer_seconds: float, **arguments: Any) -> None:  # noqa: ANN401 — httpx's own
+        super().__init__(**arguments)
+        self._answer_bytes = answer_bytes
+        self._answer_seconds = answer_seconds
+
+    async def send(
+        self,
+        request: httpx.Request,
+        *,
+        stream: bool = False,
+        **arguments: Any,  # noqa: ANN401 — httpx's own
+    ) -> httpx.Response:
+        response = await super().send(request, stream=True, **arguments)
+        if stream:
+            return response
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                response._content = await self._whole(response)  # noqa: SLF001 — as `aread` does
+        except TimeoutError as error:
+            text = f"the answer had not ended after {self._answer_seconds:g} s"
+            raise httpx.ReadTimeout(text, request=request) from error
+        finally:
+            await response.aclose()
+        return response
+
+    async def _whole(self, response: httpx.Response) -> bytes:
+        parts, size = [], 0
+        async for part in response.aiter_bytes():
+            size += len(part)
+            if size > self._answer_bytes:
+                text = f"the answer has more than {self._answer_bytes:,} bytes"
+                raise AnswerTooLarge(text, request=response.request)
+            parts.append(part)
+        return b"".join(parts)
 
 
 class _Transport(AiohttpTransport):

@@ -1,7 +1,9 @@
 """What a broken connection means for money: sent or not, for all three adapters."""
 
 import asyncio
+import gzip
 import socket
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import aiohttp
@@ -9,6 +11,7 @@ import httpx
 import pytest
 
 from gristmill import errors
+from gristmill.services.adapter import Endpoint
 from gristmill.services.http import create_client
 from gristmill.services.llamaparse import (
     CancelParse,
@@ -19,7 +22,7 @@ from gristmill.services.llamaparse import (
     SubmitParse,
     UploadFile,
 )
-from gristmill.services.openai import Embed, ListModels
+from gristmill.services.openai import Embed, ListModels, OpenAI
 from gristmill.services.supabase import (
     CopyObject,
     CreateObject,
@@ -260,6 +263,46 @@ async def test_an_operation_of_another_service_is_a_mistake_of_the_caller(vendor
     with pytest.raises(TypeError, match="openai does not know ListBuckets"):
         await adapter_of("openai").execute(ListBuckets())
     assert vendor.connections == 0
+
+
+@pytest.fixture
+def bounded(vendor):
+    """OpenAI's adapter over a pool that takes 64 kB of an answer, and waits a moment for it."""
+
+    @asynccontextmanager
+    async def bounded(seconds: float = 60.0):
+        async with create_client(answer_bytes=65_536, answer_seconds=seconds) as pool:
+            yield OpenAI(Endpoint("openai", vendor.url, "sk-test"), pool)
+
+    return bounded
+
+
+async def test_an_answer_without_end_is_not_held_in_memory(vendor, bounded):
+    vendor.says(200, b" " * 65_537)
+    async with bounded() as openai:
+        with pytest.raises(errors.InvalidResponse, match="more than 65,536 bytes"):
+            await openai.execute(ListModels())
+
+
+async def test_an_answer_that_inflates_is_not_held_in_memory_either(vendor, bounded):
+    vendor.says(200, gzip.compress(b" " * 100_000_000), {"content-encoding": "gzip"})
+    async with bounded() as openai:
+        with pytest.raises(errors.InvalidResponse, match="more than 65,536 bytes"):
+            await openai.execute(ListModels())
+
+
+async def test_an_answer_that_drips_is_not_waited_for_for_ever(vendor, bounded):
+    async def drips(_request, _reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.005)
+
+    vendor.does(drips)
+    async with bounded(seconds=0.05) as openai:
+        with pytest.raises(errors.OutcomeUnknown, match="no answer in time"):
+            await openai.execute(ListModels())
 
 
 async def test_no_cookie_is_kept(vendor, http):
