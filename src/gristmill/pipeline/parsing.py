@@ -131,7 +131,8 @@ async def collect(context: Context, work: Work) -> Work | None:
         case "completed":
             return await _fetch(context, work, parse)
         case "failed":
-            return await _try_again(context, work, parse)
+            await _try_again(context, work, parse)
+            return None
         case "submitted":
             return None
         case _:
