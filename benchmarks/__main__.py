@@ -14,6 +14,7 @@ BENCHMARKS: Final = {
     "planning": "benchmarks.planning",
     "pipeline": "benchmarks.pipeline",
     "memory": "benchmarks.memory",
+    "simulators": "benchmarks.simulators",
     "storage": "benchmarks.storage",
     "start": "benchmarks.start",
     "quality": "benchmarks.embedding_quality",
