@@ -19,6 +19,15 @@ Rules of the vendor relied on here, with their source:
 - A webhook is signed if it is given a secret, and its body is double-encoded JSON unless `json` is
   asked for. (SDK types)
 - The key is not looked at by the list of versions, hence the probe lists files. (SDK source)
+- Each tier has versions of its own; `latest` stands for one of them today. (SDK docstrings)
+- A job may be given at most 7200 seconds, and 300 more a page; languages of scans are codes of a
+  fixed list. Neither has a price. (SDK types, pricing page)
+- Items of a page are objects with a `type`; a new type makes the SDK give up typing the whole page,
+  so they are handed on as they are. (SDK source)
+- Usage rows are found by `event_aggregation_key`, the job's id; no method of the SDK asks for them.
+  (API reference)
+- A job that has ended cannot be cancelled, and one that runs not be deleted; with which status it
+  says so is not published. (SDK docstrings)
 """
 
 import asyncio

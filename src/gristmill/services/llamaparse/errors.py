@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from gristmill.errors import NotFound, Rejected, ServiceError, Throttled, Unauthorized
+from gristmill.errors import ServiceError
 from gristmill.services import failures
 
 REGIONS: Final = {
@@ -41,6 +41,18 @@ _OTHER_JOB_ADVICE: Final = (
     "See the parser's message; gristmill resume --failed tries again, as a new job."
 )
 
+_GONE: Final = "The vendor keeps files for two days, and results for a while; parse it again."
+_ADVICE: Final = {
+    404: _GONE,
+    409: "The job is in another state by now: look at it; only a running one is cancelled.",
+    410: _GONE,
+    413: "The vendor takes files up to 512 MB; split it.",
+    429: "The free plan allows 20 requests a minute in all, looking at jobs included.",
+}
+_NO_KEY: Final = "Not authenticated"
+_NO_KEY_ADVICE: Final = (
+    "No key arrived; check LLAMA_CLOUD_BASE_URL, and what stands between here and the vendor."
+)
 _ENDED_ALREADY: Final = re.compile(r"terminal|already|cannot be cancel", re.IGNORECASE)
 _CORRELATION: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}", re.IGNORECASE)
 
@@ -49,11 +61,8 @@ def classify(answer: failures.Answer, base_url: str = "") -> ServiceError:
     """Our error for an answer of LlamaCloud at `base_url`."""
     kind = failures.by_status(answer.status, safe=answer.safe)
     said = _detail(answer.text)
-    if answer.status == 409 or (answer.status == 400 and _ENDED_ALREADY.search(said)):
-        kind = Rejected
-    return failures.answered(
-        answer, kind, said, code=None, advice=_advice(kind, answer, said, base_url)
-    )
+    advice = _advice(answer, said, base_url)
+    return failures.answered(answer, kind, said, code=None, advice=advice)
 
 
 def job_advice(error: str) -> str:
@@ -61,19 +70,15 @@ def job_advice(error: str) -> str:
     return next((text for code, text in JOB_ADVICE.items() if code in error), _OTHER_JOB_ADVICE)
 
 
-def _advice(kind: type[ServiceError], answer: failures.Answer, said: str, base_url: str) -> str:
+def _advice(answer: failures.Answer, said: str, base_url: str) -> str:
     """What to do; empty where the kind of error says it already."""
-    if kind is Unauthorized and answer.status == 401:
-        return _about_key(base_url)
-    if kind is NotFound:
-        return "The vendor keeps files for two days, and results for a while; parse it again."
-    if kind is Throttled:
-        return "The free plan allows 20 requests a minute in all, looking at jobs included."
-    if answer.status == 413:
-        return "The vendor takes files up to 512 MB; split it."
+    if answer.status == 401:
+        return _NO_KEY_ADVICE if said == _NO_KEY else _about_key(base_url)
+    if answer.status == 400 and _ENDED_ALREADY.search(said):
+        return _ADVICE[409]
     if answer.status >= 500 and (found := _CORRELATION.search(said)):
         return f"Quote {found[0]} to the vendor's support if it stays so."
-    return ""
+    return _ADVICE.get(answer.status, "")
 
 
 def _about_key(base_url: str) -> str:
