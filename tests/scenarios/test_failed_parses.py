@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 from simulator import SimulatorControl
 
@@ -95,3 +96,13 @@ async def test_an_account_without_credit_parks_the_document_until_somebody_acts(
     every_pdf_fails(simulator, None)
     assert (await mill.resume()).is_complete
     assert jobs(simulator) == 2
+
+
+async def test_a_submit_that_was_refused_is_no_job_and_takes_none_of_the_tries(
+    mill: Gristmill, write_pdf: WritePdf, simulator: SimulatorControl, conninfo: str
+) -> None:
+    simulator.fault("llamacloud.parsing.create", "status", status=429, count=2)
+    assert (await mill.ingest(write_pdf("busy.pdf", "Ants queue."))).is_complete
+    with psycopg.connect(conninfo) as connection:
+        found = connection.execute("SELECT attempts, status FROM gristmill.parses").fetchall()
+    assert found == [(1, "stored")]
