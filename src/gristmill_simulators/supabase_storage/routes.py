@@ -23,6 +23,7 @@ from gristmill_simulators.supabase_storage.objects import Objects
 from gristmill_simulators.supabase_storage.policies import Policies
 from gristmill_simulators.supabase_storage.signing import Signing
 from gristmill_simulators.supabase_storage.transfer import Transfer
+from gristmill_simulators.supabase_storage.tus_routes import Resumable
 from gristmill_simulators.supabase_storage.upload import Uploads
 
 _KNOWN = {"bucket", "object", "render", "cdn"}
@@ -42,6 +43,9 @@ class SupabaseStorage:
         self._buckets = Buckets(simulator, self._policies)
         self._emptying = Emptying(simulator, self._folders, self._buckets)
         self._uploads = Uploads(simulator, self._folders, self._buckets, self._policies)
+        self._resumable = Resumable(
+            simulator, self._folders, self._buckets, self._policies, self._uploads
+        )
         self._downloads = Downloads(simulator, self._folders)
         self._objects = Objects(simulator, self._folders, self._policies, self._downloads)
         self._lists = Lists(simulator, self._policies)
@@ -54,6 +58,7 @@ class SupabaseStorage:
             *self._bucket_routes(),
             *self._special_object_routes(),
             *self._object_routes(),
+            *self._resumable_routes(),
             self._route("*", "/{path:path}", "unknown", _unknown),
         ]
 
@@ -129,6 +134,20 @@ class SupabaseStorage:
             self._route("DELETE", one, "object.delete", objects.delete),
             self._route("DELETE", "/object/{bucket}", "object.delete_many", objects.delete_many),
         ]
+
+    def _resumable_routes(self) -> list[BaseRoute]:
+        tus, made = self._resumable, []
+        for path in ("/upload/resumable/sign", "/upload/resumable"):
+            one = path + "/{id}"
+            made += [
+                self._route("OPTIONS", path, "resumable.options", tus.options),
+                self._route("OPTIONS", one, "resumable.options", tus.options),
+                self._route("POST", path, "resumable.create", tus.spoken(tus.create)),
+                self._route("HEAD", one, "resumable.head", tus.spoken(tus.head)),
+                self._route("PATCH", one, "resumable.append", tus.spoken(tus.append)),
+                self._route("DELETE", one, "resumable.terminate", tus.spoken(tus.terminate)),
+            ]
+        return made
 
     def _route(self, method: str, path: str, name: str, handler: Handler) -> BaseRoute:
         async def answer(request: Request) -> Response:

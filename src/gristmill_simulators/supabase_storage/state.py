@@ -26,6 +26,12 @@ CREATE TABLE IF NOT EXISTS storage_objects (
     PRIMARY KEY (bucket_id, name)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS storage_emptyings (
     bucket_id TEXT NOT NULL, before REAL NOT NULL, due REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS storage_resumable (
+    id TEXT PRIMARY KEY, bucket_id TEXT NOT NULL, name TEXT NOT NULL, length INTEGER,
+    content_type TEXT NOT NULL, cache_control TEXT NOT NULL, user_metadata TEXT NOT NULL,
+    given TEXT NOT NULL, role TEXT NOT NULL, sub TEXT NOT NULL, upsert INTEGER NOT NULL,
+    finished INTEGER NOT NULL, expires_at REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS storage_resumable_expiry ON storage_resumable (expires_at);
 CREATE TABLE IF NOT EXISTS storage_egress (id INTEGER PRIMARY KEY, bytes INTEGER NOT NULL);
 """
 
@@ -148,8 +154,9 @@ def billed(database: Database) -> dict[str, Any]:
 
 
 def reset(connection: sqlite3.Connection) -> None:
-    for table in ("storage_buckets", "storage_objects", "storage_emptyings", "storage_egress"):
-        connection.execute(f"DELETE FROM {table}")
+    tables = ("buckets", "objects", "emptyings", "egress", "resumable")
+    for table in tables:
+        connection.execute(f"DELETE FROM storage_{table}")
 
 
 class Folders:
@@ -167,10 +174,14 @@ class Folders:
 
     def create(self) -> None:
         self.objects.mkdir(parents=True, exist_ok=True)
+        (self._root / "resumable").mkdir(exist_ok=True)
         sweep(self.objects)
 
     def version(self, version: str) -> Path:
         return self.objects / version[:2] / version
+
+    def resumable(self, upload: str) -> Path:
+        return self._root / "resumable" / upload
 
     def remove(self, version: str) -> None:
         with contextlib.suppress(FileNotFoundError):

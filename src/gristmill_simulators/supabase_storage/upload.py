@@ -3,7 +3,7 @@
 import re
 import sqlite3
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,20 +62,45 @@ class Uploads:
         upload = await self._received(request, self._buckets.find(bucket))
         try:
             check_key(key)
-            row = self._row(who, bucket, key, upload)
-            upload.stored.keep(self._folders.version(row["version"]))
-            object_id = await self._put(who, row, replace=replace)
+            object_id = await self.complete(who, bucket, key, upload, replace=replace)
         finally:
             upload.stored.discard()
         return json({"Key": f"{bucket}/{key}", "Id": object_id})
 
-    async def _put(self, who: Caller, row: dict[str, Any], *, replace: bool) -> str:
+    async def complete(
+        self,
+        who: Caller,
+        bucket: str,
+        key: str,
+        upload: Upload,
+        *,
+        replace: bool,
+        also: Callable[[sqlite3.Connection], None] | None = None,
+    ) -> str:
+        """Make the object of a body that is whole; returns its id. Raises StorageError.
+
+        `also` is done in the same transaction, or not at all.
+        """
+        row = self._row(who, bucket, key, upload)
+        upload.stored.keep(self._folders.version(row["version"]))
+        return await self._put(who, row, replace=replace, also=also)
+
+    async def _put(
+        self,
+        who: Caller,
+        row: dict[str, Any],
+        *,
+        replace: bool,
+        also: Callable[[sqlite3.Connection], None] | None,
+    ) -> str:
         def work(connection: sqlite3.Connection) -> sqlite3.Row | None:
             old = state.find_object(connection, row["bucket_id"], row["name"])
             self._policies.check_write(who, row, old, upsert=replace)
             if old is not None and not replace:
                 raise errors.duplicate("KeyAlreadyExists")
             state.put_object(connection, row)
+            if also is not None:
+                also(connection)
             return old
 
         try:
