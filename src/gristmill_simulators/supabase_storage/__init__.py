@@ -18,6 +18,7 @@ Faithful:
 - `/status`, `/version` and `/health`, which may be unhealthy;
 - objects: upload raw and multipart, upsert, PUT, GET and HEAD with ranges, ETag and conditions;
 - signed download URLs: HS256 tokens bound to bucket and key, with the captured refusals;
+- signed upload URLs: tokens bound to one key, usable once unless they say upsert;
 - resumable uploads (TUS 1.0.0), also signed: pieces, offsets from the disk after a crash, deferred
   length, expiry, termination, refusals in plain text with their true statuses;
 - `Id` stays and `version` changes when an object is overwritten; `text/html` is served as text;
@@ -31,8 +32,7 @@ Not faithful:
 - resumable uploads: a second writer gets 423 at once, the first is not asked to give way; any size
   of piece is taken; the scheme of `Location` is the request's; expired uploads answer 410, and 404
   a day later;
-- signed uploads, the S3 protocol, image transformation and the CDN do not exist
-  yet: 404;
+- the S3 protocol, image transformation and the CDN do not exist yet: 404;
 - a key may not contain `.` or `..` segments on any backend; keys are limited to 1,024 bytes;
 - two overlapping first uploads of one key: here exactly one gets 200, there both may;
 - `x-robots-tag` is neither checked nor stored.

@@ -21,6 +21,7 @@ from gristmill_simulators.supabase_storage.errors import StorageError, json
 from gristmill_simulators.supabase_storage.lists import Lists
 from gristmill_simulators.supabase_storage.objects import Objects
 from gristmill_simulators.supabase_storage.policies import Policies
+from gristmill_simulators.supabase_storage.signed_upload import SignedUploads
 from gristmill_simulators.supabase_storage.signing import Signing
 from gristmill_simulators.supabase_storage.transfer import Transfer
 from gristmill_simulators.supabase_storage.tus_routes import Resumable
@@ -43,6 +44,7 @@ class SupabaseStorage:
         self._buckets = Buckets(simulator, self._policies)
         self._emptying = Emptying(simulator, self._folders, self._buckets)
         self._uploads = Uploads(simulator, self._folders, self._buckets, self._policies)
+        self._signed_uploads = SignedUploads(simulator, self._uploads)
         self._resumable = Resumable(
             simulator, self._folders, self._buckets, self._policies, self._uploads
         )
@@ -56,6 +58,7 @@ class SupabaseStorage:
         return [
             *self._service_routes(),
             *self._bucket_routes(),
+            *self._signed_upload_routes(),
             *self._special_object_routes(),
             *self._object_routes(),
             *self._resumable_routes(),
@@ -100,6 +103,13 @@ class SupabaseStorage:
             self._route("PUT", one, "bucket.update", buckets.update),
             self._route("DELETE", one, "bucket.delete", buckets.delete),
             self._route("POST", f"{one}/empty", "bucket.empty", self._emptying.empty),
+        ]
+
+    def _signed_upload_routes(self) -> list[BaseRoute]:
+        uploads, path = self._signed_uploads, "/object/upload/sign/{bucket}/{key:path}"
+        return [
+            self._route("POST", path, "object.sign_upload", uploads.sign),
+            self._route("PUT", path, "object.upload_signed", uploads.put),
         ]
 
     def _special_object_routes(self) -> list[BaseRoute]:

@@ -51,21 +51,37 @@ class Uploads:
 
     async def create(self, request: Request) -> Response:
         # only the exact text counts, `True` does not
-        return await self._store(request, replace=request.headers.get("x-upsert") == "true")
+        return await self._stored(request, replace=request.headers.get("x-upsert") == "true")
 
     async def replace(self, request: Request) -> Response:
-        return await self._store(request, replace=True)
+        return await self._stored(request, replace=True)
 
-    async def _store(self, request: Request, *, replace: bool) -> Response:
+    async def _stored(self, request: Request, *, replace: bool) -> Response:
         who = caller(request, self._simulator.clock())
+        object_id = await self.store(request, who, replace=replace)
+        key = f"{request.path_params['bucket']}/{request.path_params['key']}"
+        return json({"Key": key, "Id": object_id})
+
+    async def store(self, request: Request, who: Caller, *, replace: bool) -> str:
+        """Make the object of the request's path and body; returns its id. Raises StorageError."""
         bucket, key = request.path_params["bucket"], request.path_params["key"]
         upload = await self._received(request, self._buckets.find(bucket))
         try:
             check_key(key)
-            object_id = await self.complete(who, bucket, key, upload, replace=replace)
+            return await self.complete(who, bucket, key, upload, replace=replace)
         finally:
             upload.stored.discard()
-        return json({"Key": f"{bucket}/{key}", "Id": object_id})
+
+    def probe(self, who: Caller, bucket: str, key: str, *, upsert: bool) -> None:
+        """What the server asks Postgres before it takes bytes, in the order of its checks."""
+        database = self._simulator.database
+        old = state.find_object(database, bucket, key)
+        new = {"bucket_id": bucket, "name": key, "owner": who.owner}
+        self._policies.check_write(who, new, old, upsert=upsert)
+        if old is not None and not upsert:
+            raise errors.duplicate("KeyAlreadyExists")
+        if state.find_bucket(database, bucket) is None:
+            raise errors.no_related()
 
     async def complete(
         self,
@@ -94,6 +110,8 @@ class Uploads:
         also: Callable[[sqlite3.Connection], None] | None,
     ) -> str:
         def work(connection: sqlite3.Connection) -> sqlite3.Row | None:
+            if state.find_bucket(connection, row["bucket_id"]) is None:
+                raise errors.no_related()
             old = state.find_object(connection, row["bucket_id"], row["name"])
             self._policies.check_write(who, row, old, upsert=replace)
             if old is not None and not replace:
