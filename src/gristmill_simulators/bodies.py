@@ -3,7 +3,8 @@
 import hashlib
 import os
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
@@ -11,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from python_multipart.multipart import MultipartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 if TYPE_CHECKING:  # the name exists for type checkers only
     from python_multipart.multipart import MultipartCallbacks
@@ -20,6 +21,9 @@ _INCOMING = "incoming-"
 _FIELD_BYTES = 1024 * 1024  # of one form field, more is cut
 _FIELDS = 32
 
+# the fields so far, the file's name and its type
+Begun = Callable[[dict[str, str], str, str | None], None]
+
 
 class BodyTooLarge(Exception):
     """More bytes arrived than the limit allows."""
@@ -27,6 +31,10 @@ class BodyTooLarge(Exception):
 
 class MalformedForm(Exception):
     """The body is not the multipart form its header promises."""
+
+
+class TooManyFields(MalformedForm):
+    """The form has more fields than the limit allows."""
 
 
 @dataclass(slots=True)
@@ -117,15 +125,31 @@ async def store_raw(chunks: AsyncIterator[bytes], folder: Path, limit: int | Non
         return writer.finish()
 
 
-async def store_form(request: Request, folder: Path, limit: int | None) -> Form:
+async def drain(request: Request) -> None:
+    """Read and forget what is left of a refused body, so that its sender hears why."""
+    with suppress(RuntimeError, ClientDisconnect):  # what was read before cannot be again
+        async for _ in request.stream():
+            pass
+
+
+async def store_form(
+    request: Request,
+    folder: Path,
+    limit: int | None,
+    *,
+    most_fields: int = _FIELDS,
+    begun: Begun | None = None,
+) -> Form:
     """Read a multipart form; its first file part becomes a file in `folder`.
 
-    Raises BodyTooLarge for a file above `limit` bytes, and MalformedForm.
+    `begun` is called once, after the chunk of the body in which the file begins: what it raises
+    ends the reading. Raises BodyTooLarge for a file above `limit` bytes, after that, and
+    MalformedForm, of more than `most_fields` fields as TooManyFields.
     """
     boundary = _parameter(request.headers.get("content-type", ""), "boundary")
     if not boundary:
         raise MalformedForm("no boundary")
-    reader = _FormReader(folder, limit)
+    reader = _FormReader(folder, limit, most_fields, begun)
     try:
         await _feed(request, boundary, reader)
     except BaseException:
@@ -139,6 +163,7 @@ async def _feed(request: Request, boundary: str, reader: "_FormReader") -> None:
         parser = MultipartParser(boundary, reader.callbacks())
         async for chunk in request.stream():
             parser.write(chunk)
+            reader.chunk_end()
         parser.finalize()
     except ValueError as error:  # what the parser raises derives from it
         raise MalformedForm(str(error)) from None
@@ -147,11 +172,17 @@ async def _feed(request: Request, boundary: str, reader: "_FormReader") -> None:
 
 
 class _FormReader:
-    def __init__(self, folder: Path, limit: int | None) -> None:
+    def __init__(
+        self, folder: Path, limit: int | None, most_fields: int, begun: Begun | None
+    ) -> None:
         self.form = Form()
         self.ended = False
         self._folder = folder
         self._limit = limit
+        self._most_fields = most_fields
+        self._begun = begun
+        self._file: tuple[str, str | None] | None = None
+        self._excess: BodyTooLarge | None = None
         self._writer: FileWriter | None = None
         self._headers: dict[str, str] = {}
         self._name = bytearray()
@@ -183,30 +214,41 @@ class _FormReader:
         self._name.clear()
         self._value.clear()
 
+    def chunk_end(self) -> None:
+        if self._file is not None and self._begun is not None:
+            begun, self._begun = self._begun, None
+            begun(self.form.fields, *self._file)
+        if self._excess is not None:
+            raise self._excess
+
     def _part_begin(self) -> None:
-        self._count += 1
-        if self._count > _FIELDS:
-            raise MalformedForm("too many fields")
         self._field.clear()
-        has_name = "filename" in self._headers.get("content-disposition", "")
-        if has_name and self.form.file is None:
+        disposition = self._headers.get("content-disposition", "")
+        if "filename" in disposition and self._file is None:
+            filename = _parameter(disposition, "filename")
+            self._file = filename, self._headers.get("content-type")
             self._writer = FileWriter(self._folder, self._limit)
+            return
+        self._count += 1
+        if self._count > self._most_fields:
+            raise TooManyFields("too many fields")
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
-        if self._writer is not None:
-            self._writer.write(data[start:end])
-        elif len(self._field) < _FIELD_BYTES:
-            self._field.extend(data[start:end])
+        if self._writer is None:
+            self._field.extend(data[start : min(end, start + _FIELD_BYTES - len(self._field))])
+        elif self._excess is None:
+            try:
+                self._writer.write(data[start:end])
+            except BodyTooLarge as error:
+                self._excess = error
 
     def _part_end(self) -> None:
-        disposition = self._headers.get("content-disposition", "")
-        if self._writer is not None:
-            filename = _parameter(disposition, "filename")
+        if self._writer is not None and self._file is not None:
             with self._writer as writer:
-                self.form.file = writer.finish(filename, self._headers.get("content-type"))
+                self.form.file = writer.finish(*self._file)
             self._writer = None
         else:
-            name = _parameter(disposition, "name")
+            name = _parameter(self._headers.get("content-disposition", ""), "name")
             self.form.fields[name] = self._field.decode("utf-8", "replace")
 
     def _end(self) -> None:
