@@ -45,7 +45,7 @@ class Simulator:
         # uploaded documents may be real ones, only the vendors are simulated
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         # another schema gets another name and starts empty; simulated state is no treasure
-        database = Database(folder / "state-3.sqlite", calls.SCHEMA + settings.SCHEMA + schema)
+        database = Database(folder / "state-4.sqlite", calls.SCHEMA + settings.SCHEMA + schema)
         return cls(
             folder,
             database,

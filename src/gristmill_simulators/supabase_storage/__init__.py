@@ -17,6 +17,8 @@ Faithful:
 - move and copy, also to other buckets, with metadata kept or changed; info; single and bulk delete;
 - `/status`, `/version` and `/health`, which may be unhealthy;
 - objects: upload raw and multipart, upsert, PUT, GET and HEAD with ranges, ETag and conditions;
+- uploads are checked in the server's order, before their bytes are taken; of two first uploads of
+  one key at the same time both get 200; `x-robots-tag` is checked, stored and sent;
 - signed download URLs: HS256 tokens bound to bucket and key, with the captured refusals;
 - signed upload URLs: tokens bound to one key, usable once unless they say upsert;
 - resumable uploads (TUS 1.0.0), also signed: pieces, offsets from the disk after a crash, deferred
@@ -34,6 +36,6 @@ Not faithful:
   a day later;
 - the S3 protocol, image transformation and the CDN do not exist yet: 404;
 - a key may not contain `.` or `..` segments on any backend; keys are limited to 1,024 bytes;
-- two overlapping first uploads of one key: here exactly one gets 200, there both may;
-- `x-robots-tag` is neither checked nor stored.
+- dates in `x-robots-tag` are ISO 8601 or RFC 5322; a form that breaks off or holds a second file
+  is answered `No content provided`, or the second file is ignored.
 """

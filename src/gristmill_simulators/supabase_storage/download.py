@@ -16,7 +16,10 @@ from gristmill_simulators.simulator import Simulator
 from gristmill_simulators.supabase_storage import errors, state
 
 _INLINE_BYTES = 256 * 1024  # below, one read; above, pieces of this size
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,16})-([0-9]{0,16})")
+_SAFE_INTEGER = 2**53 - 1  # JavaScript's; what is larger is no number of bytes there
+_UNQUOTED = "!*'()~"  # beside what `quote` leaves: the marks that encodeURIComponent leaves
+_LAST_DATE = 253_402_300_799  # the end of the year 9999, and of Python's dates
 
 
 class Downloads:
@@ -26,17 +29,17 @@ class Downloads:
         self._simulator = simulator
         self._folders = folders
 
-    def send(
-        self, request: Request, row: sqlite3.Row, extra: dict[str, str] | None = None
-    ) -> Response:
-        """200, 206 or 304; raises StorageError for a bad range. `extra` are more headers."""
-        headers = {**_headers(row), **(extra or {}), **_disposition(request)}
+    def send(self, request: Request, row: sqlite3.Row, *, expires: str | None = None) -> Response:
+        """200, 206 or 304; raises StorageError for a bad range.
+
+        `expires` is sent in place of Cache-Control, as a signed URL does. The HEAD of a signed URL
+        is this same answer without its body.
+        """
+        headers = _headers(row) | _caching(request, row, expires) | _disposition(request)
         if _not_modified(request, row):
-            return Response(status_code=304, headers=headers)
-        if request.headers.get("if-none-match"):
-            headers["cache-control"] += ", stale-while-revalidate=30"
+            return Response(status_code=304, headers=headers | {"content-length": "0"})
         status, start, stop = 200, 0, row["size"]
-        if (wanted := request.headers.get("range")) is not None:
+        if wanted := request.headers.get("range"):
             start, stop = _range(wanted, row["size"])
             status = 206
             headers["content-range"] = f"bytes {start}-{stop - 1}/{row['size']}"
@@ -45,6 +48,17 @@ class Downloads:
             return Response(status_code=status, headers=headers)
         self._count(request, stop - start)
         return self._body(row, start, stop - start, status, headers)
+
+    def describe(self, request: Request, row: sqlite3.Row) -> Response:
+        """What the routes for HEAD answer, from the row alone: 200, whatever is asked.
+
+        Ranges, conditions and `download` do not count; only Cache-Control looks at the ETag that
+        the client has. (source of the server, HeadRenderer)
+        """
+        headers = _headers(row)
+        headers["cache-control"] = _cache_control(request, row, "must-revalidate")
+        headers["content-length"] = str(row["size"])
+        return Response(headers=headers)
 
     def _body(
         self, row: sqlite3.Row, start: int, size: int, status: int, headers: dict[str, str]
@@ -79,19 +93,36 @@ async def _pieces(file: BinaryIO, size: int) -> AsyncIterator[bytes]:
             yield piece
 
 
+def expiry(seconds: float | None) -> str:
+    """The header Expires, from the `exp` of a token; without one, what JavaScript makes of it."""
+    if seconds is None:
+        return "Invalid Date"
+    return formatdate(min(seconds, _LAST_DATE), usegmt=True)
+
+
 def _headers(row: sqlite3.Row) -> dict[str, str]:
-    content_type = row["content_type"]
     # a page from the storage domain must not run as one
-    if content_type.startswith("text/html"):
-        content_type = "text/plain" + content_type[len("text/html") :]
+    page = "text/html" in row["content_type"]
     return {
         "accept-ranges": "bytes",
-        "content-type": content_type,
+        "content-type": "text/plain" if page else row["content_type"],
         "etag": row["etag"],
         "last-modified": formatdate(row["updated_at"], usegmt=True),
-        "cache-control": row["cache_control"],
-        "x-robots-tag": "none",
+        "x-robots-tag": row["robots_tag"] or "none",
     }
+
+
+def _caching(request: Request, row: sqlite3.Row, expires: str | None) -> dict[str, str]:
+    if expires is not None:
+        return {"expires": expires}
+    return {"cache-control": _cache_control(request, row, "stale-while-revalidate=30")}
+
+
+def _cache_control(request: Request, row: sqlite3.Row, changed: str) -> str:
+    """As stored, with `changed` for a client that has another version."""
+    has = request.headers.get("if-none-match")
+    parts = [row["cache_control"], changed if has and has != row["etag"] else ""]
+    return ", ".join(filter(None, parts))
 
 
 def _disposition(request: Request) -> dict[str, str]:
@@ -100,12 +131,12 @@ def _disposition(request: Request) -> dict[str, str]:
         return {}
     if not name:
         return {"content-disposition": "attachment;"}
-    quoted = quote(name, safe="")
+    quoted = quote(name, safe=_UNQUOTED)
     return {"content-disposition": f"attachment; filename={quoted}; filename*=UTF-8''{quoted}"}
 
 
 def _not_modified(request: Request, row: sqlite3.Row) -> bool:
-    if (tag := request.headers.get("if-none-match")) is not None:
+    if tag := request.headers.get("if-none-match"):
         return bool(tag == row["etag"])
     if (since := request.headers.get("if-modified-since")) is None:
         return False
@@ -117,14 +148,16 @@ def _not_modified(request: Request, row: sqlite3.Row) -> bool:
 
 def _range(wanted: str, size: int) -> tuple[int, int]:
     """First byte and the one after the last. Raises StorageError (416)."""
-    match = _RANGE.fullmatch(wanted.strip())
+    match = _RANGE.fullmatch(wanted)
     if match is None or not (match[1] or match[2]):
         raise errors.bad_range()
-    if not match[1]:  # the last so many bytes
-        start, stop = max(0, size - int(match[2])), size
+    first, last = (int(part) if part else None for part in match.groups())
+    if max(first or 0, last or 0) > _SAFE_INTEGER:
+        raise errors.bad_range()
+    if first is None:  # the last so many bytes
+        start, stop = max(0, size - (last or 0)), size
     else:
-        start = int(match[1])
-        stop = min(size, int(match[2]) + 1) if match[2] else size
+        start, stop = first, size if last is None else min(size, last + 1)
     if start >= stop:
         raise errors.bad_range()
     return start, stop

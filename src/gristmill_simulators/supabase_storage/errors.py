@@ -156,6 +156,16 @@ def no_content() -> StorageError:
     return StorageError("400", "InvalidRequest", "No content provided", "InvalidRequest")
 
 
+def too_many_fields() -> StorageError:
+    return StorageError("400", "InvalidRequest", "reach fields limit", "InvalidRequest")
+
+
+def bad_json() -> StorageError:
+    """A value that no column of JSON takes."""
+    message = "invalid input syntax for type json"
+    return StorageError("400", "InvalidParameter", message, "InvalidParameter")
+
+
 def bad_signed_token(message: str) -> StorageError:
     return StorageError("400", "InvalidJWT", message, "InvalidJWT")
 

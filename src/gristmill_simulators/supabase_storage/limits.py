@@ -41,11 +41,13 @@ def check(columns: Mapping[str, Any], most: int) -> None:
 
 
 def allows(bucket: sqlite3.Row, content_type: str) -> bool:
+    """May an object of this type be in the bucket? Without patterns any may."""
+    patterns = orjson.loads(bucket["allowed_mime_types"] or "[]")
+    return not patterns or matches(patterns, content_type)
+
+
+def matches(patterns: list[str], content_type: str) -> bool:
     """Exact on both halves of the whole Content-Type; `*/*` matches nothing, as there."""
-    allowed = bucket["allowed_mime_types"]
-    patterns = orjson.loads(allowed) if allowed is not None else []
-    if not patterns:
-        return True
     kind, _, subtype = content_type.partition("/")
     return any(pattern in {content_type, f"{kind}/*"} and subtype for pattern in patterns)
 

@@ -42,6 +42,17 @@ class Objects:
     async def get_public(self, request: Request) -> Response:
         return self._downloads.send(request, self._public(request))
 
+    async def head(self, request: Request) -> Response:
+        who = optional_caller(request, self._simulator.clock())
+        return self._downloads.describe(request, self._readable(request, who))
+
+    async def head_authenticated(self, request: Request) -> Response:
+        who = caller(request, self._simulator.clock())
+        return self._downloads.describe(request, self._readable(request, who))
+
+    async def head_public(self, request: Request) -> Response:
+        return self._downloads.describe(request, self._public(request))
+
     async def info(self, request: Request) -> Response:
         who = optional_caller(request, self._simulator.clock())
         return json(_info(self._readable(request, who)))

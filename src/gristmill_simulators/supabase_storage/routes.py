@@ -45,9 +45,7 @@ class SupabaseStorage:
         self._emptying = Emptying(simulator, self._folders, self._buckets)
         self._uploads = Uploads(simulator, self._folders, self._buckets, self._policies)
         self._signed_uploads = SignedUploads(simulator, self._uploads)
-        self._resumable = Resumable(
-            simulator, self._folders, self._buckets, self._policies, self._uploads
-        )
+        self._resumable = Resumable(simulator, self._folders, self._buckets, self._uploads)
         self._downloads = Downloads(simulator, self._folders)
         self._objects = Objects(simulator, self._folders, self._policies, self._downloads)
         self._lists = Lists(simulator, self._policies)
@@ -124,6 +122,7 @@ class SupabaseStorage:
             self._route("POST", sign + one, "object.sign", signing.sign),
             self._route("POST", sign + "/{bucket}", "object.sign_many", signing.sign_many),
             self._route("GET", sign + one, "object.get_signed", signing.get),
+            *self._head_routes(),
             self._route(
                 "GET", info + "/authenticated" + one, "object.info", objects.info_authenticated
             ),
@@ -133,6 +132,18 @@ class SupabaseStorage:
                 "GET", "/object/authenticated" + one, "object.get", objects.get_authenticated
             ),
             self._route("GET", "/object/public" + one, "object.get", objects.get_public),
+        ]
+
+    def _head_routes(self) -> list[BaseRoute]:
+        # before the GETs, which would answer HEAD as well; a HEAD of `/object/info/…` is the last
+        # of these, about a bucket named `info`
+        objects, one = self._objects, "/{bucket}/{key:path}"
+        return [
+            self._route(
+                "HEAD", "/object/authenticated" + one, "object.head", objects.head_authenticated
+            ),
+            self._route("HEAD", "/object/public" + one, "object.head", objects.head_public),
+            self._route("HEAD", "/object" + one, "object.head", objects.head),
         ]
 
     def _object_routes(self) -> list[BaseRoute]:

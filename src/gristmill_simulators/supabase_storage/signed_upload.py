@@ -8,7 +8,7 @@ from starlette.responses import Response
 from gristmill_simulators.environment import SUPABASE_JWT_SECRET
 from gristmill_simulators.jwt import InvalidToken, sign, verify
 from gristmill_simulators.simulator import Simulator
-from gristmill_simulators.supabase_storage import body, errors
+from gristmill_simulators.supabase_storage import body, errors, user_metadata
 from gristmill_simulators.supabase_storage.access import Caller, caller
 from gristmill_simulators.supabase_storage.errors import json
 from gristmill_simulators.supabase_storage.upload import Uploads
@@ -38,7 +38,8 @@ class SignedUploads:
         bucket, key = request.path_params["bucket"], request.path_params["key"]
         upsert = request.headers.get("x-upsert") == "true"
         # the key itself is not looked at: an impossible one is refused when it is used
-        self._uploads.probe(who, bucket, key, upsert=upsert)
+        metadata = user_metadata.from_header(request.headers.get("x-metadata"))
+        self._uploads.probe(who, bucket, key, metadata, upsert=upsert)
         url = f"{bucket}/{key}"
         token = self._token(who, url, upsert=upsert)
         return json({"url": f"/object/upload/sign/{url}?token={token}", "token": token})
@@ -49,7 +50,7 @@ class SignedUploads:
             raise errors.missing("querystring", "token")
         bucket, key = request.path_params["bucket"], request.path_params["key"]
         grant = granted(token, bucket, key, self._simulator.clock())
-        await self._uploads.store(request, grant.who, replace=grant.upsert)
+        await self._uploads.store(request, grant.who, upsert=grant.upsert)
         return json({"Key": f"{bucket}/{key}"})
 
     def _token(self, who: Caller, url: str, *, upsert: bool) -> str:

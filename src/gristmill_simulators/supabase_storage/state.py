@@ -21,16 +21,16 @@ CREATE TABLE IF NOT EXISTS storage_buckets (
 CREATE TABLE IF NOT EXISTS storage_objects (
     bucket_id TEXT NOT NULL, name TEXT NOT NULL, id TEXT NOT NULL, version TEXT NOT NULL,
     owner TEXT NOT NULL, size INTEGER NOT NULL, content_type TEXT NOT NULL,
-    cache_control TEXT NOT NULL, etag TEXT NOT NULL, user_metadata TEXT NOT NULL,
-    created_at REAL NOT NULL, updated_at REAL NOT NULL,
+    cache_control TEXT NOT NULL, robots_tag TEXT, etag TEXT NOT NULL,
+    user_metadata TEXT NOT NULL, created_at REAL NOT NULL, updated_at REAL NOT NULL,
     PRIMARY KEY (bucket_id, name)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS storage_emptyings (
     bucket_id TEXT NOT NULL, before REAL NOT NULL, due REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS storage_resumable (
     id TEXT PRIMARY KEY, bucket_id TEXT NOT NULL, name TEXT NOT NULL, length INTEGER,
     content_type TEXT NOT NULL, cache_control TEXT NOT NULL, user_metadata TEXT NOT NULL,
-    given TEXT NOT NULL, role TEXT NOT NULL, sub TEXT NOT NULL, upsert INTEGER NOT NULL,
-    finished INTEGER NOT NULL, expires_at REAL NOT NULL) WITHOUT ROWID;
+    given TEXT NOT NULL, owner TEXT NOT NULL, finished INTEGER NOT NULL,
+    expires_at REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS storage_resumable_expiry ON storage_resumable (expires_at);
 CREATE TABLE IF NOT EXISTS storage_egress (id INTEGER PRIMARY KEY, bytes INTEGER NOT NULL);
 """
@@ -44,6 +44,7 @@ def moment(seconds: float) -> str:
 
 def row_metadata(row: sqlite3.Row) -> dict[str, Any]:
     """The `metadata` of an object's row, as list, copy and delete show it."""
+    robots = {"xRobotsTag": row["robots_tag"]} if row["robots_tag"] is not None else {}
     return {
         "eTag": row["etag"],
         "size": row["size"],
@@ -52,6 +53,7 @@ def row_metadata(row: sqlite3.Row) -> dict[str, Any]:
         "lastModified": moment(row["updated_at"]),
         "contentLength": row["size"],
         "httpStatusCode": 200,
+        **robots,
     }
 
 

@@ -7,7 +7,6 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -160,4 +159,4 @@ def _changes(request: Request, fields: body.Fields) -> dict[str, str]:
     if body.boolean(fields, "copyMetadata", default=True):
         return {}
     user = user_metadata.from_header(request.headers.get("x-metadata"))
-    return columns | {"user_metadata": orjson.dumps(user).decode()}
+    return columns | {"user_metadata": user_metadata.stored(user)}

@@ -12,6 +12,7 @@ from gristmill_simulators.operation import Refusal
 VERSION = "1.0.0"
 CONTENT_TYPE = "application/offset+octet-stream"
 EXTENSIONS = "creation,creation-with-upload,creation-defer-length,termination,expiration"
+LENGTH_REQUIRED = "Upload-Length or Upload-Defer-Length header required\n"
 EXPOSED = (
     "Location,Upload-Offset,Upload-Length,Upload-Metadata,Upload-Defer-Length,Upload-Expires,"
     "Tus-Resumable,Tus-Version,Tus-Extension,Tus-Max-Size"
@@ -37,9 +38,12 @@ def answer(status: int, headers: dict[str, str] | None = None, text: str = "") -
 
 
 def check_version(request: Request) -> None:
-    """Raises TusError 412 for a client of no version or another one."""
-    if request.headers.get("tus-resumable") != VERSION:
+    """Raises TusError: 412 for a client of no version, 400 for one of another."""
+    given = request.headers.get("tus-resumable")
+    if not given:
         raise TusError(412, "Tus-Resumable Required\n")
+    if given != VERSION:
+        raise TusError(400, "Invalid tus-resumable\n")
 
 
 def number(request: Request, name: str) -> int | None:
@@ -50,6 +54,16 @@ def number(request: Request, name: str) -> int | None:
     if not (given.isascii() and given.isdigit()):
         raise TusError(400, f"Invalid {name}\n")
     return int(given)
+
+
+def new_length(request: Request) -> int | None:
+    """The length of a new upload, None if it is told later. Raises TusError 400."""
+    length, deferred = number(request, "upload-length"), request.headers.get("upload-defer-length")
+    if deferred not in {None, "1"}:
+        raise TusError(400, "Invalid upload-defer-length\n")
+    if (length is None) == (deferred is None):
+        raise TusError(400, LENGTH_REQUIRED)
+    return length
 
 
 def metadata(request: Request) -> dict[str, str]:

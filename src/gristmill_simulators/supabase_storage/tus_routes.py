@@ -7,35 +7,34 @@ import uuid
 from asyncio import to_thread
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
-from gristmill_simulators.bodies import Stored
-from gristmill_simulators.environment import SUPABASE_JWT_SECRET
-from gristmill_simulators.jwt import InvalidToken, verify
+from gristmill_simulators.bodies import Stored, drain
 from gristmill_simulators.operation import Handler
 from gristmill_simulators.simulator import Simulator
-from gristmill_simulators.supabase_storage import errors, state, tus_protocol, tus_state
-from gristmill_simulators.supabase_storage.access import Caller, caller
+from gristmill_simulators.supabase_storage import (
+    errors,
+    state,
+    tus_protocol,
+    tus_state,
+    user_metadata,
+)
+from gristmill_simulators.supabase_storage.access import caller
 from gristmill_simulators.supabase_storage.buckets import Buckets
-from gristmill_simulators.supabase_storage.limits import allows, size_limit
-from gristmill_simulators.supabase_storage.names import check_key
-from gristmill_simulators.supabase_storage.policies import Policies
+from gristmill_simulators.supabase_storage.limits import matches
+from gristmill_simulators.supabase_storage.names import check_bucket_name, check_key
+from gristmill_simulators.supabase_storage.signed_upload import granted
 from gristmill_simulators.supabase_storage.tus_protocol import TusError, answer
-from gristmill_simulators.supabase_storage.upload import Upload, Uploads
+from gristmill_simulators.supabase_storage.upload import Uploads
+from gristmill_simulators.supabase_storage.upload_body import Description
 
 _SECONDS = re.compile(r"-?\d+", re.ASCII)
-_DRAINED = 8 * 1024 * 1024  # a refused body up to this is read, so that the client hears why
-
-
-class _Writer(NamedTuple):
-    who: Caller
-    upsert: bool
 
 
 class Resumable:
@@ -46,13 +45,11 @@ class Resumable:
         simulator: Simulator,
         folders: state.Folders,
         buckets: Buckets,
-        policies: Policies,
         uploads: Uploads,
     ) -> None:
         self._simulator = simulator
         self._folders = folders
         self._buckets = buckets
-        self._policies = policies
         self._uploads = uploads
         self._written: set[str] = set()  # uploads that a request writes to at this moment
 
@@ -75,19 +72,17 @@ class Resumable:
                 tus_protocol.check_version(request)
                 return await handler(request)
             except TusError as error:
-                await _drain(request)
+                await drain(request)
                 return error.response()
             except errors.StorageError as error:
-                await _drain(request)
+                await drain(request)
                 return answer(int(error.status), text=error.message)
 
         return wrapped
 
     async def create(self, request: Request) -> Response:
         await self.sweep()
-        length = tus_protocol.number(request, "upload-length")
-        if length is None and request.headers.get("upload-defer-length") != "1":
-            raise TusError(400, "Upload-Length or Upload-Defer-Length header required\n")
+        length = tus_protocol.new_length(request)
         row = self._row(request, tus_protocol.metadata(request), length)
         self._folders.resumable(row["id"]).touch()
         await self._simulator.database.write(lambda db: tus_state.insert(db, row))
@@ -95,7 +90,7 @@ class Resumable:
         if request.headers.get("content-type") == tus_protocol.CONTENT_TYPE or length == 0:
             found = self._find(row["id"])
             with self._alone(row["id"]):
-                headers["Upload-Offset"] = str(await self._append(request, found, 0))
+                return answer(201, headers | await self._append(request, found, 0))
         headers["Upload-Expires"] = tus_protocol.expires(row["expires_at"])
         return answer(201, headers)
 
@@ -117,16 +112,14 @@ class Resumable:
             raise TusError(415, "Invalid content-type\n")
         given = tus_protocol.number(request, "upload-offset")
         if given is None:
-            raise TusError(400, "Upload-Offset header required\n")
+            raise TusError(403, "Upload-Offset header required\n")
         row = self._found(request)
         with self._alone(row["id"]):
             row = await self._with_length(request, row)
             at = tus_state.offset(self._folders, row)
             if given != at:
                 raise TusError(409, "Upload-Offset conflict\n")
-            at = await self._append(request, row, at)
-        expiry = tus_protocol.expires(row["expires_at"])
-        return answer(204, {"Upload-Offset": str(at), "Upload-Expires": expiry})
+            return answer(204, await self._append(request, row, at))
 
     async def terminate(self, request: Request) -> Response:
         row = self._found(request)
@@ -154,58 +147,49 @@ class Resumable:
         self, request: Request, metadata: dict[str, str], length: int | None
     ) -> dict[str, Any]:
         bucket, key = metadata.get("bucketName", ""), metadata.get("objectName", "")
+        check_bucket_name(bucket)
         check_key(key)
         limits = self._buckets.find(bucket)
-        writer = self._writer(request, bucket, key)
-        self._check_write(writer, bucket, key)
         self._check_size(limits, length)
-        kind = metadata.get("contentType") or "application/octet-stream"
-        if not allows(limits, kind):
-            raise errors.bad_mime_type(kind)
-        age = metadata.get("cacheControl", "")
+        given = user_metadata.from_text(metadata.get("metadata"))
+        owner = self._admit(request, bucket, key, given)
+        kind, age = metadata.get("contentType"), metadata.get("cacheControl", "")
+        _check_type(limits, kind)
         return {
             "id": str(uuid.uuid4()),
             "bucket_id": bucket,
             "name": key,
             "length": length,
-            "content_type": kind,
+            "content_type": kind or "application/octet-stream",
             "cache_control": f"max-age={age}" if _SECONDS.fullmatch(age) else "no-cache",
-            "user_metadata": _json(metadata.get("metadata")),
+            "user_metadata": user_metadata.stored(given),
             "given": request.headers["upload-metadata"],
-            "role": writer.who.role,
-            "sub": writer.who.sub,
-            "upsert": writer.upsert,
+            "owner": owner,
             "finished": False,
             "expires_at": self._simulator.clock() + self._lifetime,
         }
 
-    def _writer(self, request: Request, bucket: str, key: str) -> _Writer:
+    def _admit(self, request: Request, bucket: str, key: str, metadata: object) -> str:
+        """Who will own the object. Raises StorageError for a caller who may not write it."""
+        now = self._simulator.clock()
         if not _signed(request):
+            who = caller(request, now, schema=False)
             upsert = request.headers.get("x-upsert") == "true"
-            return _Writer(caller(request, self._simulator.clock(), schema=False), upsert)
+            self._uploads.probe(who, bucket, key, metadata, upsert=upsert)
+            return who.owner
         token = request.headers.get("x-signature")
         if not token:
             raise errors.bad_signature("Missing x-signature header")
-        try:
-            claims = verify(token, SUPABASE_JWT_SECRET, now=self._simulator.clock())
-        except InvalidToken as error:
-            raise errors.bad_signed_token(str(error)) from None
-        if claims.get("scope") != "upload" or claims.get("url") != f"{bucket}/{key}":
-            raise errors.bad_signature()
-        # the token is the permission: its rows are written as the superuser's
-        who = Caller("service_role", str(claims.get("owner") or ""))
-        return _Writer(who, claims.get("upsert") is True)
+        # nobody looks whether the object is there already: upsert or not, it is replaced
+        return granted(token, bucket, key, now).who.owner
 
-    def _check_write(self, writer: _Writer, bucket: str, key: str) -> None:
-        old = state.find_object(self._simulator.database, bucket, key)
-        new = {"bucket_id": bucket, "name": key, "owner": writer.who.owner}
-        self._policies.check_write(writer.who, new, old, upsert=writer.upsert)
-        if old is not None and not writer.upsert:
-            raise errors.duplicate("KeyAlreadyExists")
+    def _most(self, bucket: sqlite3.Row) -> int:
+        # a limit of 0 is none here, and for the other uploads it lets only nothing in
+        most = self._simulator.settings.current.supabase.global_file_size_limit
+        return min(bucket["file_size_limit"] or most, most)
 
     def _check_size(self, bucket: sqlite3.Row, length: int | None) -> None:
-        most = self._simulator.settings.current.supabase.global_file_size_limit
-        if length is not None and length > size_limit(bucket, most):
+        if length is not None and length > self._most(bucket):
             raise TusError(413, "Maximum size exceeded\n")
 
     def _find(self, upload: str) -> sqlite3.Row:
@@ -222,10 +206,8 @@ class Resumable:
         """The upload of the address, if this caller may write its object (HEAD asks no policy)."""
         row = self._find(_upload_id(request.path_params["id"]))
         if request.method != "HEAD" or _signed(request):
-            writer = self._writer(request, row["bucket_id"], row["name"])
-            if not row["finished"]:
-                upsert = writer.upsert or bool(row["upsert"])
-                self._check_write(writer._replace(upsert=upsert), row["bucket_id"], row["name"])
+            # with this request's `x-upsert`, whatever the one that made the upload said
+            self._admit(request, row["bucket_id"], row["name"], None)
         return row
 
     @contextmanager
@@ -240,26 +222,28 @@ class Resumable:
 
     async def _with_length(self, request: Request, row: sqlite3.Row) -> sqlite3.Row:
         length = tus_protocol.number(request, "upload-length")
-        if length is None or row["length"] == length:
+        if length is None:
             return row
         if row["length"] is not None or length < tus_state.offset(self._folders, row):
-            raise TusError(400, "Invalid upload-length\n")
+            raise TusError(400, tus_protocol.LENGTH_REQUIRED)
         self._check_size(self._buckets.find(row["bucket_id"]), length)
         await self._simulator.database.write(lambda db: tus_state.set_length(db, row["id"], length))
         return self._find(row["id"])
 
-    async def _append(self, request: Request, row: sqlite3.Row, at: int) -> int:
+    async def _append(self, request: Request, row: sqlite3.Row, at: int) -> dict[str, str]:
+        """Write the body behind what is there; the headers that say how far the upload is."""
         most = row["length"]
         if most is None:
-            limit = self._simulator.settings.current.supabase.global_file_size_limit
-            most = size_limit(self._buckets.find(row["bucket_id"]), limit)
+            most = self._most(self._buckets.find(row["bucket_id"]))
         if at + int(request.headers.get("content-length", 0)) > most:
             raise TusError(413, "Maximum size exceeded\n")
         if not row["finished"]:
             at = await _write(request, self._folders.resumable(row["id"]), at, most)
-        if at == row["length"]:
-            await self._complete(row)
-        return at
+        if at != row["length"]:
+            expiry = tus_protocol.expires(row["expires_at"])
+            return {"Upload-Offset": str(at), "Upload-Expires": expiry}
+        await self._complete(row)
+        return {"Upload-Offset": str(at), "Tus-Complete": "1"}
 
     async def _complete(self, row: sqlite3.Row) -> None:
         if row["finished"]:
@@ -271,13 +255,10 @@ class Resumable:
         whole.hardlink_to(path)
         stored = Stored(whole, row["length"], await to_thread(_md5, path), "")
         metadata = orjson.loads(row["user_metadata"])
-        upload = Upload(stored, row["content_type"], row["cache_control"], metadata)
+        said = Description(row["content_type"], row["cache_control"], metadata)
         await self._uploads.complete(
-            Caller(row["role"], row["sub"]),
-            row["bucket_id"],
-            row["name"],
-            upload,
-            replace=bool(row["upsert"]),
+            self._uploads.row(row["bucket_id"], row["name"], row["owner"], said, stored),
+            stored,
             also=lambda db: tus_state.finish(db, row["id"]),
         )
         path.unlink(missing_ok=True)
@@ -293,24 +274,16 @@ async def _write(request: Request, path: Path, at: int, most: int) -> int:
     return at
 
 
-async def _drain(request: Request) -> None:
-    if int(request.headers.get("content-length", 0)) <= _DRAINED:
-        with suppress(RuntimeError, ClientDisconnect):  # what was read before cannot be again
-            async for _ in request.stream():
-                pass
-
-
 def _md5(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _json(given: str | None) -> str:
-    try:
-        found = orjson.loads(given or "{}")
-    except ValueError:
-        found = {}
-    return orjson.dumps(found if isinstance(found, dict) else {}).decode()
+def _check_type(bucket: sqlite3.Row, kind: str | None) -> None:
+    # only a type that is given is looked at, and an empty list lets none in here
+    allowed = bucket["allowed_mime_types"]
+    if kind and allowed is not None and not matches(orjson.loads(allowed), kind):
+        raise errors.bad_mime_type(kind)
 
 
 def _signed(request: Request) -> bool:
