@@ -98,7 +98,8 @@ class Signing:
 
 def _is_for_download(claims: dict[str, Any]) -> bool:
     """Older servers gave no scope; their tokens for uploads had `upsert`."""
-    return claims.get("scope", "upload" if "upsert" in claims else "download") == "download"
+    scope = claims.get("scope", "upload" if "upsert" in claims else "download")
+    return bool(scope == "download")
 
 
 def _signed_path(request: Request) -> str:
