@@ -12,6 +12,7 @@ from gristmill.cli.present import (
     one_line,
     print_json,
     short,
+    shown,
     status_of,
     tell_table,
 )
@@ -56,7 +57,7 @@ async def link(document: str, seconds: int, *, as_json: bool) -> int:
     if as_json:
         print_json({"url": url, "expires_in": seconds})
     else:
-        typer.echo(url)
+        typer.echo(shown(url))
     return 0
 
 
@@ -183,7 +184,8 @@ async def delete(document_id: str, *, yes: bool, as_json: bool) -> int:
     async with Gristmill() as mill:
         summary = (await mill.show(document_id)).summary
         if not yes and not as_json:
-            typer.confirm(f"Delete {summary.id}, {summary.source}?", abort=True)
+            source = shown(summary.source.replace("\n", " "))
+            typer.confirm(f"Delete {summary.id}, {source}?", abort=True)
         await mill.delete(summary.id)
     if as_json:
         print_json({"deleted": summary.id})

@@ -1,23 +1,26 @@
 """How values look in a terminal and as JSON."""
 
 import dataclasses
+import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import orjson
 from rich.console import Console
 from rich.table import Table
 
 from gristmill.errors import GristmillError
 from gristmill.pipeline.document import DocumentStatus, DocumentSummary
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+console = Console(highlight=False, emoji=False)
+errors = Console(stderr=True, highlight=False, emoji=False)
 
 PIPE_WIDTH = 10_000  # columns; more than any row needs
+
+_OBEYED = re.compile(r"\[|\\+(?=\[|\Z)")  # by Rich
 
 STYLES: Mapping[DocumentStatus, str] = {
     DocumentStatus.READY: "green",
@@ -30,8 +33,14 @@ STYLES: Mapping[DocumentStatus, str] = {
 
 def print_json(value: Any) -> None:  # noqa: ANN401 — anything made of values
     """One JSON document on standard output; money as nano-dollars, times as ISO 8601 UTC."""
-    text = orjson.dumps(plain(value), option=orjson.OPT_INDENT_2)
-    console.file.write(text.decode() + "\n")
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False, default=str)
+    console.file.write("".join(map(_escaped, text)) + "\n")
+
+
+def _escaped(character: str) -> str:
+    """Terminals obey C1 controls and bidi marks, and no UTF-8 holds half of a surrogate pair."""
+    known = character.isprintable() or character == "\n"
+    return character if known else json.dumps(character)[1:-1]
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 — the same
@@ -70,10 +79,21 @@ def tell_error(error: GristmillError, *, as_json: bool) -> None:
         errors.print(f"[dim]What to do:[/] {escape(error.advice)}", soft_wrap=True)
 
 
+def shown(text: str) -> str:
+    """Text from outside without what a terminal obeys, for where there is no markup."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def escape(text: str) -> str:
     """Text from outside, harmless to the terminal: no markup, no control characters."""
-    shown = (c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return "".join(shown).replace("[", r"\[")
+    return _OBEYED.sub(_literal, shown(text))
+
+
+def _literal(match: re.Match[str]) -> str:
+    # Rich counts the backslashes before a tag, ours after the text included: each is doubled, and
+    # a tag without effect ends the count.
+    found = match[0]
+    return r"\[" if found == "[" else found * 2 + "[none][/none]"
 
 
 def one_line(text: str) -> str:
@@ -86,7 +106,7 @@ def tell_table(table: Table) -> None:
     if console.is_terminal:
         console.print(table)
     else:
-        Console(width=PIPE_WIDTH, highlight=False).print(table)
+        Console(width=PIPE_WIDTH, highlight=False, emoji=False).print(table)
 
 
 def status_of(document: DocumentSummary) -> str:

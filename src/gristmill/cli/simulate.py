@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from gristmill.cli.present import console, errors, print_json, tell_invalid
+from gristmill.cli.present import console, errors, one_line, print_json, tell_invalid
 
 
 def simulate(port: int, data: Path | None, *, print_env: bool, as_json: bool) -> None:
@@ -43,7 +43,7 @@ async def _serve(port: int, data: Path | None, *, as_json: bool) -> None:
 
 
 def _tell(address: str, port: int, data: Path | None) -> None:
-    kept = f"kept in {data}" if data else "gone at the end"
+    kept = f"kept in {one_line(str(data))}" if data else "gone at the end"
     console.print(f"Simulators of LlamaCloud, OpenAI and Supabase Storage: [bold]{address}[/]")
     console.print(f'For a client:  eval "$(gristmill simulate --port {port} --print-env)"')
     console.print(

@@ -18,11 +18,11 @@ async def status(url: str | None, *, as_json: bool) -> int:
     if as_json:
         print_json(value)
         return 0
-    console.print(f"Version {value['version']}, simulated:")
+    console.print(f"Version {one_line(value['version'])}, simulated:")
     for name, address in value["vendors"].items():
-        console.print(f"  {name:<12} {address}", soft_wrap=True)
+        console.print(f"  {one_line(name):<12} {one_line(address)}", soft_wrap=True)
     for name, content in value["environment"].items():
-        console.print(f"[dim]export {name}={one_line(content)}[/]", soft_wrap=True)
+        console.print(f"[dim]export {one_line(name)}={one_line(content)}[/]", soft_wrap=True)
     return 0
 
 
@@ -41,10 +41,11 @@ async def routes(url: str | None, vendor: str | None, *, as_json: bool) -> int:
     _table(("name", "method", "path"), rows)
     for row in known["misbehaviours"]:
         if row["route"].startswith(wanted):
-            console.print(f"vendor --what {row['what']}  {row['route']}: {row['meaning']}")
+            text = f"vendor --what {row['what']}  {row['route']}: {row['meaning']}"
+            console.print(one_line(text))
     for name, units in known["units"].items():
         if name.startswith(vendor or ""):
-            console.print(f"latency --per  {name}: {', '.join(units)}")
+            console.print(one_line(f"latency --per  {name}: {', '.join(units)}"))
     return 0
 
 

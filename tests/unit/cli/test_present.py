@@ -4,10 +4,13 @@ import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.text import Text
 from tests.unit.cli.test_progress import PARSING, READY
 
 from gristmill.cli import documents as listing
-from gristmill.cli.present import count, money, one_line
+from gristmill.cli.present import console, count, escape, money, one_line, print_json, shown
 from gristmill.cli.run import run
 from gristmill.errors import InvalidArgument
 
@@ -36,6 +39,41 @@ def test_one_is_not_told_as_many():
 
 def test_a_line_end_in_a_name_does_not_begin_a_line():
     assert "\n" not in one_line("a.pdf\nready  doc-1  b.pdf")
+
+
+HOSTILE = "\x1b]0;owned\x07\x9b31m\u202efdp.exe\x7f"
+MARKUP = st.text(alphabet=st.sampled_from(list("\\\\[[]/ab#@=: \n\x1b\u202e")), max_size=24)
+
+
+@given(MARKUP, MARKUP, MARKUP)
+def test_no_text_from_outside_is_markup_wherever_it_stands(first, second, third):
+    """Backslashes before brackets and at the end of a text are counted by Rich as escapes."""
+    line = f"[bold]{escape(first)}[/] {escape(second)}, {escape(third)}  [dim]end[/]"
+    text = Text.from_markup(line, emoji=False)
+    assert text.plain == f"{shown(first)} {shown(second)}, {shown(third)}  end"
+    assert {str(span.style) for span in text.spans} <= {"bold", "dim", "none"}
+
+
+def test_what_looks_like_an_emoji_code_stays_as_it_is(capsys):
+    console.print(one_line(":bomb:.pdf"))
+    assert capsys.readouterr().out == ":bomb:.pdf\n"
+
+
+def test_json_keeps_hostile_text_whole_and_shows_a_terminal_none_of_it(capsys):
+    """Half of a surrogate pair is how Python reads a file name that is no UTF-8."""
+    print_json({HOSTILE: [HOSTILE, "caf\xe9 \udcff"]})
+    told = capsys.readouterr().out
+    assert json.loads(told) == {HOSTILE: [HOSTILE, "caf\xe9 \udcff"]}
+    assert told.replace("\n", "").isprintable()
+    assert "caf\xe9" in told
+
+
+@pytest.mark.parametrize("tell", [listing._tell_list, lambda found: listing._tell_narrowly(*found)])
+def test_a_hostile_source_reaches_the_terminal_as_text(tell, capsys):
+    tell([replace(READY, source=rf"\[link=http://evil.example]{HOSTILE}[/zz]\ ", collection="[/]")])
+    told = capsys.readouterr().out
+    assert told.replace("\n", "").isprintable()
+    assert "[/zz]" in told
 
 
 def test_in_a_pipe_each_document_is_one_line_with_its_whole_source(capsys):
