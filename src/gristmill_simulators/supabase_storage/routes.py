@@ -12,9 +12,10 @@ from gristmill_simulators import __version__
 from gristmill_simulators.misbehaviour import Misbehaviour
 from gristmill_simulators.operation import Handler, route
 from gristmill_simulators.simulator import Simulator
-from gristmill_simulators.supabase_storage import cors, errors, state
+from gristmill_simulators.supabase_storage import cors, errors, head, state
 from gristmill_simulators.supabase_storage.access import caller
 from gristmill_simulators.supabase_storage.buckets import Buckets
+from gristmill_simulators.supabase_storage.cdn import Cdn
 from gristmill_simulators.supabase_storage.download import Downloads
 from gristmill_simulators.supabase_storage.emptying import Emptying
 from gristmill_simulators.supabase_storage.errors import StorageError, json
@@ -51,6 +52,7 @@ class SupabaseStorage:
         self._lists = Lists(simulator, self._policies)
         self._transfer = Transfer(simulator, self._folders, self._policies)
         self._signing = Signing(simulator, self._downloads, self._policies)
+        self._cdn = Cdn(simulator)
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -60,6 +62,7 @@ class SupabaseStorage:
             *self._special_object_routes(),
             *self._object_routes(),
             *self._resumable_routes(),
+            *self._other_routes(),
             self._route("*", "/{path:path}", "unknown", _unknown),
         ]
 
@@ -170,8 +173,20 @@ class SupabaseStorage:
             ]
         return made
 
+    def _other_routes(self) -> list[BaseRoute]:
+        purges = ("/cdn", "/cdn/", "/cdn/{bucket}", "/cdn/{bucket}/{key:path}")
+        return [
+            *(self._route("DELETE", path, "cdn.purge", self._cdn.purge) for path in purges),
+            *(
+                self._route(method, path, "s3", s3.refuse)
+                for path, methods in s3.METHODS.items()
+                for method in methods
+            ),
+        ]
+
     def _route(self, method: str, path: str, name: str, handler: Handler) -> BaseRoute:
         async def answer(request: Request) -> Response:
+            head.check(request)
             if cors.is_preflight(request):
                 return cors.preflight(request)
             await self._emptying.settle()
