@@ -55,8 +55,9 @@ async def adapter(url: str, stack: AsyncExitStack) -> Call:
 
 
 async def whole_stack(url: str, stack: AsyncExitStack) -> Call:
-    """gristmill's adapter with every policy, the journal in an embedded Postgres."""
+    """gristmill's adapter with every policy, the ledger in an embedded Postgres."""
     from gristmill.contract import Origin
+    from gristmill.costs.ledger import Ledger
     from gristmill.database.embedded import EmbeddedPostgres
     from gristmill.database.engine import Database
     from gristmill.database.migrate import migrate
@@ -70,8 +71,10 @@ async def whole_stack(url: str, stack: AsyncExitStack) -> Call:
     await database.open()
     stack.push_async_callback(database.close)
     await migrate(database)
+    ledger = Ledger(database)
+    stack.push_async_callback(ledger.close)
     service = with_policies(
-        await _adapter(url, stack), database=database, origin=Origin.SIMULATED, endpoint=url
+        await _adapter(url, stack), ledger=ledger, origin=Origin.SIMULATED, endpoint=url
     )
     return _gristmill_call(service)
 

@@ -23,7 +23,7 @@ BAR: Final = 1.5
 LABELS: Final = {
     "raw": "httpx2 + orjson",
     "adapter": "gristmill, adapter alone",
-    "stack": "gristmill, all policies and journal",
+    "stack": "gristmill, all policies and ledger",
     "openai": "openai, default",
     "langchain-openai": "langchain-openai, no tokenizing",
     "llama-index": "llama-index",

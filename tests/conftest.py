@@ -8,6 +8,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
+from gristmill.costs.ledger import Ledger
 from gristmill.database.embedded import EmbeddedPostgres
 from gristmill.database.engine import Database
 from gristmill.database.migrate import migrate
@@ -75,6 +76,14 @@ async def database(conninfo: str) -> AsyncIterator[Database]:
         yield database
     finally:
         await database.close()
+
+
+@pytest.fixture
+async def ledger(database: Database) -> AsyncIterator[Ledger]:
+    """Of a process that waits for the database only briefly, and ends in an orderly way."""
+    ledger = Ledger(database, write_seconds=0.5)
+    yield ledger
+    await ledger.close()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ GristmillError
 │   ├── OutcomeUnknown        no answer after sending; it may have happened and been billed
 │   └── InvalidResponse       an answer that breaks the vendor's own contract
 ├── RefusedError              we did not call
+│   ├── BudgetExceeded        its worst case does not fit a limit that a person set
 │   ├── Misconfigured         a setting is missing or wrong
 │   ├── NotYet                it is too early to call; try again after `retry_after`
 │   └── SimulatedAnswer       a simulator answered where only the real service may
@@ -25,6 +26,7 @@ GristmillError
 └── LostClaim                 another worker has taken the document over
 """
 
+from datetime import datetime
 from typing import ClassVar
 
 
@@ -128,6 +130,42 @@ class InvalidResponse(ServiceError):
 
 class RefusedError(GristmillError):
     """We did not call."""
+
+
+class BudgetExceeded(RefusedError):
+    """Its worst case does not fit a limit that a person set; nothing is spent.
+
+    `scope` and `key` say whose limit, `period` is day, month or total. `limit`, `spent`, `held` and
+    `asked` are in nano-dollars. `window_end` is when the limit begins anew, None if it never does.
+    `retry_after` is None where only a higher limit helps.
+    """
+
+    retryable = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        scope: str,
+        key: str,
+        period: str,
+        limit: int,
+        spent: int,
+        held: int,
+        asked: int,
+        window_end: datetime | None,
+        advice: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, advice=advice, retry_after=retry_after)
+        self.scope = scope
+        self.key = key
+        self.period = period
+        self.limit = limit
+        self.spent = spent
+        self.held = held
+        self.asked = asked
+        self.window_end = window_end
 
 
 class Misconfigured(RefusedError):

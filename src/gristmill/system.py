@@ -27,6 +27,7 @@ from gristmill.settings import Settings
 if TYPE_CHECKING:
     import httpx
 
+    from gristmill.costs.ledger import Ledger
     from gristmill.database.embedded import EmbeddedPostgres
     from gristmill.pipeline.context import Context
     from gristmill.pipeline.document import EmbeddingOptions, PipelineOptions
@@ -54,6 +55,7 @@ class System:
         self._starting = threading.Lock()
         self._is_closed = False
         self._embedded: EmbeddedPostgres | None = None
+        self._ledger: Ledger | None = None
         self._router: ServiceRouter | None = None
         self._context: Context | None = None
 
@@ -80,6 +82,15 @@ class System:
         with _writing_to(home):
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
             return _kept_once(home / "host", secrets.token_hex(8))
+
+    def ledger(self) -> "Ledger":
+        """What holds and settles the money of this process."""
+        from gristmill.costs.ledger import Ledger
+
+        if self._ledger is None:
+            self._ledger = Ledger(self.database)
+            self._stack.push_async_callback(self._ledger.close)
+        return self._ledger
 
     async def router(self) -> "ServiceRouter":
         """The three services behind one face, simulated or real as the settings say."""
@@ -117,6 +128,7 @@ class System:
                 self.revive,
                 partial(make_due_indexes, self.database),
                 partial(remove_marked, context),
+                context.ledger.assume_forgotten,
             ),
         )
 
@@ -192,7 +204,7 @@ class System:
 
         return stack(
             adapter,
-            database=self.database,
+            ledger=self.ledger(),
             origin=_origin(mode),
             endpoint=self._endpoint(service, mode),
         )
@@ -248,6 +260,7 @@ class System:
         )
         return Context(
             database=self.database,
+            ledger=self.ledger(),
             services=router,
             children=await self._stack.enter_async_context(pool),
             options=self._pipeline_options(),

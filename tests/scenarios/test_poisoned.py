@@ -39,7 +39,7 @@ def pages() -> list[str]:
     return told
 
 
-async def settled_calls(mill: Gristmill) -> dict[str, int]:
+async def ended_calls(mill: Gristmill) -> dict[str, int]:
     """How the calls for vectors ended, by the journal."""
     async with mill._system.database.connection() as connection:
         cursor = await connection.execute(
@@ -66,8 +66,8 @@ async def test_a_poisoned_passage_is_named_and_all_others_are_found_by_their_mea
     assert "OpenAI refused" in gap.detail
 
     assert simulator.calls(EMBED) <= 1 + 2 * 5
-    calls = await settled_calls(mill)
-    assert calls.keys() == {"actual", "released"}, "what is refused is not held against anybody"
+    calls = await ended_calls(mill)
+    assert calls.keys() == {"posted", "released"}, "what is refused is not held against anybody"
     assert sum(calls.values()) == simulator.calls(EMBED)
 
 

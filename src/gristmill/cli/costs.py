@@ -5,7 +5,8 @@ from typing import cast
 from rich.table import Table
 
 from gristmill.cli.present import console, one_line, print_json, tell_table
-from gristmill.costs.report import CostLine, CostReport, Grouping, dollars
+from gristmill.costs.amounts import dollars
+from gristmill.costs.report import CostLine, CostReport, Grouping
 from gristmill.library import Gristmill
 
 

@@ -16,7 +16,7 @@ from gristmill.cli.present import (
     status_of,
     tell_table,
 )
-from gristmill.costs.report import dollars
+from gristmill.costs.amounts import dollars
 from gristmill.errors import InvalidArgument
 from gristmill.library import Gristmill
 from gristmill.pipeline.document import (

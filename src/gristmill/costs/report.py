@@ -9,8 +9,6 @@ from gristmill.errors import InvalidArgument
 
 Grouping = Literal["service", "day", "document", "collection"]
 
-_NANO: Final = 10**9
-
 _KEYS: Final[dict[str, str]] = {
     "service": "service",
     "day": "to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
@@ -21,9 +19,9 @@ _KEYS: Final[dict[str, str]] = {
 _REPORT: Final = """
 SELECT name, origin,
        count(*) FILTER (WHERE state <> 'released') AS calls,
-       coalesce(sum(nano_dollars) FILTER (WHERE state IN ('actual', 'settled')), 0)::bigint
+       coalesce(sum(nano_dollars) FILTER (WHERE state IN ('posted', 'corrected')), 0)::bigint
            AS spent,
-       coalesce(sum(nano_dollars) FILTER (WHERE state IN ('expected', 'open', 'unknown')), 0)
+       coalesce(sum(nano_dollars) FILTER (WHERE state IN ('held', 'open', 'assumed')), 0)
            ::bigint AS assumed
 FROM (SELECT {key} AS name, origin, state, nano_dollars FROM calls) named
 GROUP BY name, origin
@@ -84,10 +82,3 @@ def _total(lines: tuple[CostLine, ...], origin: Origin) -> CostLine:
         spent=sum(line.spent for line in own),
         assumed=sum(line.assumed for line in own),
     )
-
-
-def dollars(nano: int) -> str:
-    """An exact amount: six decimals, nine where six would round. $0.000020, -$1.250000."""
-    whole, rest = divmod(abs(nano), _NANO)
-    decimals = f"{rest // 1000:06}" if rest % 1000 == 0 else f"{rest:09}"
-    return f"{'-' if nano < 0 else ''}${whole:,}.{decimals}"

@@ -2,9 +2,8 @@
 
 from decimal import Decimal
 
-from gristmill.costs.journal import settle
-from gristmill.costs.prices import credit_usage
-from gristmill.database.engine import Database
+from gristmill.costs.ledger import End, EntryKind, Ledger
+from gristmill.costs.prices import PRICES, credit_usage
 from gristmill.pipeline.parses import Parse
 from gristmill.services.llamaparse import SubmitParse
 from gristmill.telemetry.logging import get_logger
@@ -12,7 +11,7 @@ from gristmill.telemetry.logging import get_logger
 log = get_logger(__name__)
 
 
-async def settle_bill(database: Database, parse: Parse, billed: Decimal | None) -> Decimal | None:
+async def settle_bill(ledger: Ledger, parse: Parse, billed: Decimal | None) -> Decimal | None:
     """Settles the call that the parse was; None while there is no bill, or none that makes sense.
 
     Repeating it changes nothing.
@@ -24,5 +23,7 @@ async def settle_bill(database: Database, parse: Parse, billed: Decimal | None) 
     except ValueError as error:
         log.warning("bill.refused", job=parse.job_id, error=str(error))
         return None
-    await settle(database, service=SubmitParse.service, vendor_ref=parse.job_id, usage=usage)
+    nano_dollars = PRICES.cost(SubmitParse.service, usage)
+    end = End(EntryKind.POSTED, usage, nano_dollars, PRICES.version)
+    await ledger.settle(SubmitParse.service, parse.job_id, end)
     return billed

@@ -14,7 +14,7 @@ from gristmill.pipeline.document import (
     IncompletePage,
 )
 
-# What a call costs is its newest entry: `actual` or `settled` replace what was expected.
+# What a call costs is its newest entry: `posted` or `corrected` replace what was held.
 _SUMMARIES: Final = """
 WITH chosen AS (
     SELECT d.*, c.name AS collection, c.origin
@@ -29,8 +29,8 @@ WITH chosen AS (
     FROM chunks WHERE version_id IN (SELECT building_id FROM chosen) GROUP BY version_id
 ), paid AS (
     SELECT document_id,
-           sum(nano_dollars) FILTER (WHERE entry IN ('actual', 'settled'))::bigint AS spent,
-           sum(nano_dollars) FILTER (WHERE entry IN ('expected', 'unknown', 'open'))::bigint
+           sum(nano_dollars) FILTER (WHERE entry IN ('posted', 'corrected'))::bigint AS spent,
+           sum(nano_dollars) FILTER (WHERE entry IN ('held', 'assumed', 'open'))::bigint
                AS assumed
     FROM (
         SELECT DISTINCT ON (call_id) document_id, nano_dollars, entry

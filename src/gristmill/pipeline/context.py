@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import mkstemp
 
 from gristmill.contract import ServiceInterface
+from gristmill.costs.ledger import Ledger
 from gristmill.database.engine import Database
 from gristmill.errors import UnreadableSource
 from gristmill.pipeline.children import ChildPool
@@ -37,6 +38,7 @@ class Context:
     """The parts a stage may use. `services` is the router, `host` names this machine's files."""
 
     database: Database
+    ledger: Ledger
     services: ServiceInterface
     children: ChildPool
     options: PipelineOptions

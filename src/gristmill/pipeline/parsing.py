@@ -8,7 +8,6 @@ job is found by its tag at the vendor.
 from decimal import Decimal
 from math import ceil
 
-from gristmill.costs.journal import adopt
 from gristmill.errors import DocumentFailed, GristmillError, NotFound, NotYet, QuotaExhausted
 from gristmill.pipeline import parses
 from gristmill.pipeline.bills import settle_bill
@@ -60,13 +59,8 @@ async def _take_wheel(context: Context, work: Work) -> Parse | None:
 
 
 async def _adopt(context: Context, work: Work, job: ParseJob) -> None:
-    async with context.database.connection() as connection:
-        await adopt(
-            connection,
-            document_id=work.document_id,
-            operation=SubmitParse.__name__,
-            vendor_ref=job.id,
-        )
+    service, operation = SubmitParse.service, SubmitParse.__name__
+    await context.ledger.adopt(service, operation, work.document_id, job.id)
 
 
 async def _upload(context: Context, work: Work, parse: Parse) -> str:
@@ -181,7 +175,7 @@ async def _fetch(context: Context, work: Work, parse: Parse) -> Work:
         async with context.database.connection() as connection:
             await parses.mark_failed(connection, work, parse, "the result expired at the vendor")
         raise _failure("the result expired at the vendor") from error
-    credit = await settle_bill(context.database, parse, result.value.credits)
+    credit = await settle_bill(context.ledger, parse, result.value.credits)
     work = await _keep(context, work, parse, result.value, credit)
     context.poke.set()
     return work

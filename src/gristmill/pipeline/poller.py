@@ -123,7 +123,7 @@ class Poller:
         if parse.job_id is None:
             raise AssertionError("a parse without a job has no bill")
         billed = await self._try(GetParseUsage(job_id=parse.job_id))
-        credit = await settle_bill(self._context.database, parse, billed)
+        credit = await settle_bill(self._context.ledger, parse, billed)
         if credit is None:
             self._wait_for_bill(parse)
             return False

@@ -5,6 +5,7 @@ import random
 from dataclasses import dataclass
 
 from gristmill.errors import (
+    BudgetExceeded,
     DatabaseUnavailable,
     DocumentError,
     DocumentFailed,
@@ -29,13 +30,17 @@ log = get_logger(__name__)
 # Somebody has to act: a key, a credit, a setting. Looking again soon would change nothing.
 NEEDS_A_PERSON = (Unauthorized, QuotaExhausted, Misconfigured, SimulatedAnswer)
 PERSON_SECONDS = 600.0
+# After the end of a window, so that what waits for the next one does not come all at once.
+SPREAD_SECONDS = 30.0
+LONG_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """Aside for so many seconds."""
+    """Aside for so many seconds; `counts` if it was a try that failed, and not only a wait."""
 
     seconds: float
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +54,32 @@ def verdict(
     error: GristmillError, attempts: int, most_attempts: int, draw: random.Random
 ) -> Park | End:
     """What an error means for the document, `attempts` earlier ones having failed alike."""
+    if (seconds := _waits(error, draw)) is not None:
+        return Park(seconds, counts=False)
     match error:
         case ChildDied():
             return End(DocumentStatus.QUARANTINED)
         case DocumentError():
             return End(DocumentStatus.FAILED)
-        case NotYet():
-            return Park(error.retry_after or 1.0)
-        case _ if isinstance(error, NEEDS_A_PERSON):
-            return Park(PERSON_SECONDS)
         case _ if error.retryable and attempts + 1 < most_attempts:
             return Park(max(error.retry_after or 0.0, store.backoff(attempts, draw)))
         case _:
             return End(DocumentStatus.FAILED)
+
+
+def _waits(error: GristmillError, draw: random.Random) -> float | None:
+    """Seconds, where nothing has failed: a time, a limit or somebody is waited for."""
+    match error:
+        case BudgetExceeded(retry_after=None):  # only a higher limit helps; raising it wakes
+            return LONG_SECONDS
+        case BudgetExceeded(retry_after=float(seconds)):
+            return seconds + draw.uniform(0, min(SPREAD_SECONDS, seconds))
+        case NotYet():
+            return error.retry_after or 1.0
+        case _ if isinstance(error, NEEDS_A_PERSON):
+            return PERSON_SECONDS
+        case _:
+            return None
 
 
 async def advance(context: Context, document_id: str) -> None:
@@ -114,7 +132,7 @@ async def _set_back(context: Context, work: Work, error: GristmillError) -> None
     decision = verdict(error, work.attempts, context.limits.attempts, context.draw)
     async with context.database.transaction() as connection:
         if isinstance(decision, Park):
-            await store.park(connection, work, error, decision.seconds)
+            await store.park(connection, work, error, decision.seconds, counts=decision.counts)
         else:
             await store.end(connection, work, decision.status, error)
     log.info(

@@ -64,7 +64,7 @@ FROM moved WHERE v.id = moved.version_id
 _STOP: Final = """
 WITH moved AS (
     UPDATE documents
-    SET status = %(status)s, attempts = attempts + 1, next_try = %(next_try)s,
+    SET status = %(status)s, attempts = attempts + %(counts)s, next_try = %(next_try)s,
         error_kind = %(kind)s, error = %(error)s, advice = %(advice)s,
         updated_at = clock_timestamp()
     WHERE id = %(id)s AND claim = %(claim)s
@@ -185,11 +185,19 @@ def lost(work: Work) -> LostClaim:
 
 
 async def park(
-    connection: Connection, work: Work, error: GristmillError, seconds: float
+    connection: Connection,
+    work: Work,
+    error: GristmillError,
+    seconds: float,
+    *,
+    counts: bool = True,
 ) -> datetime:
-    """Puts the document aside until `seconds` from now, saying why."""
+    """Puts the document aside until `seconds` from now, saying why.
+
+    `counts` if that was one of the tries that it has.
+    """
     next_try = datetime.now(UTC) + timedelta(seconds=seconds)
-    await _stop(connection, work, DocumentStatus.PARKED, error, next_try)
+    await _stop(connection, work, DocumentStatus.PARKED, error, next_try, counts=counts)
     await wake(connection, work, next_try)
     return next_try
 
@@ -198,7 +206,7 @@ async def end(
     connection: Connection, work: Work, status: DocumentStatus, error: GristmillError
 ) -> None:
     """Ends the document for good; a version published earlier stays published."""
-    await _stop(connection, work, status, error, None)
+    await _stop(connection, work, status, error, None, counts=True)
 
 
 async def _stop(
@@ -207,8 +215,11 @@ async def _stop(
     status: DocumentStatus,
     error: GristmillError,
     next_try: datetime | None,
+    *,
+    counts: bool,
 ) -> None:
     arguments = {
+        "counts": int(counts),
         "status": status,
         "next_try": next_try,
         "kind": error.kind,

@@ -4,9 +4,9 @@ Outermost first:
 
 1. `Observe` sees the whole call as the caller does, waits included.
 2. `HealthCache` answers how the service does from what it said a few seconds ago; calls pass.
-3. `Journal` stands next to the adapter: what is written is exactly what leaves, and nothing
-   billable leaves unwritten. A layer that repeats calls belongs above it, so that each attempt
-   has entries of its own.
+3. `Budget` stands next to the adapter: what is held is exactly what leaves, and nothing billable
+   leaves without room for its worst case. A layer that repeats calls belongs above it, so that each
+   attempt is held for itself.
 4. The adapter, which holds no policy.
 """
 
@@ -14,14 +14,14 @@ from collections.abc import Callable
 from functools import partial
 
 from gristmill.contract import Origin, ServiceInterface
-from gristmill.database.engine import Database
+from gristmill.costs.ledger import Ledger
+from gristmill.policies.budget import Budget
 from gristmill.policies.health import HealthCache
-from gristmill.policies.journal import Journal
 from gristmill.policies.observe import Observe
 
 
 def stack(
-    adapter: ServiceInterface, *, database: Database, origin: Origin, endpoint: str
+    adapter: ServiceInterface, *, ledger: Ledger, origin: Origin, endpoint: str
 ) -> ServiceInterface:
     """The adapter with every policy around it.
 
@@ -30,7 +30,7 @@ def stack(
     layers: list[Callable[[ServiceInterface], ServiceInterface]] = [
         partial(Observe, endpoint=endpoint),
         HealthCache,
-        partial(Journal, database=database, origin=origin, endpoint=endpoint),
+        partial(Budget, ledger=ledger, origin=origin, endpoint=endpoint),
     ]
     service = adapter
     for layer in reversed(layers):

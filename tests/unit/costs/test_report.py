@@ -1,30 +1,28 @@
 """What was spent: totals from the journal, and amounts as text."""
 
-from dataclasses import replace
 from decimal import Decimal
-from uuid import uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.contract import Origin, Usage
-from gristmill.costs.journal import Entry, EntryKind, adopt, record, settle
-from gristmill.costs.prices import credit_usage
-from gristmill.costs.report import CostLine, CostReport, dollars, report
-from gristmill.errors import Misconfigured
+from gristmill.costs.amounts import dollars
+from gristmill.costs.ledger import End, EntryKind, Hold
+from gristmill.costs.prices import PRICES, credit_usage
+from gristmill.costs.report import CostLine, CostReport, report
 
 K = EntryKind
 REAL, SIMULATED = Origin.REAL, Origin.SIMULATED
+TOKENS = Usage("text-embedding-3-small", "tokens", 100)
 
 
-def expected(**changes):
+async def call(ledger, *ends, **changes):
+    """A call with 2000 held and further entries, each a kind with an amount."""
     facts = {
-        "call_id": uuid4(),
-        "kind": K.EXPECTED,
         "service": "openai",
         "operation": "Embed",
-        "usage": Usage("text-embedding-3-small", "tokens", 100),
+        "usage": TOKENS,
         "nano_dollars": 2000,
         "price_version": "2026-10-07",
         "origin": REAL,
@@ -32,32 +30,24 @@ def expected(**changes):
         "collection": "papers",
         "document_id": "d1",
     }
-    return Entry(**{**facts, **changes})
-
-
-async def call(database, *ends, **changes):
-    """A call with its bound of 2000 and further entries, each a kind with an amount."""
-    entry = expected(**changes)
-    await record(database, entry)
+    call_id = await ledger.hold(Hold(**{**facts, **changes}))
     for kind, nano_dollars in ends:
         ref = "pjb-1" if kind is K.OPEN else None
-        await record(database, replace(entry, kind=kind, nano_dollars=nano_dollars, vendor_ref=ref))
-    return entry
+        await ledger.end(call_id, End(kind, TOKENS, nano_dollars, "2026-10-07", ref))
+    return call_id
 
 
-async def test_an_entry_is_written_once_and_repeating_it_changes_nothing(database):
-    entry = expected()
-    assert await record(database, entry)
-    assert not await record(database, replace(entry, nano_dollars=1))
-    assert (await report(database)).lines == (CostLine("openai", REAL, 1, 0, 2000),)
+def bill(credit):
+    usage = credit_usage(Decimal(credit))
+    return End(K.POSTED, usage, PRICES.cost("llamaparse", usage), PRICES.version)
 
 
-async def test_known_bills_are_spent_and_bounds_without_one_are_assumed(database):
-    await call(database)
-    await call(database, (K.ACTUAL, 500))
-    await call(database, (K.UNKNOWN, 2000))
-    await call(database, (K.RELEASED, 0))
-    await call(database, (K.OPEN, 2000), service="llamaparse")
+async def test_known_bills_are_spent_and_bounds_without_one_are_assumed(database, ledger):
+    await call(ledger)
+    await call(ledger, (K.POSTED, 500))
+    await call(ledger, (K.ASSUMED, 2000))
+    await call(ledger, (K.RELEASED, 0))
+    await call(ledger, (K.OPEN, 2000), service="llamaparse")
 
     assert await report(database) == CostReport(
         by="service",
@@ -69,55 +59,43 @@ async def test_known_bills_are_spent_and_bounds_without_one_are_assumed(database
     )
 
 
-async def test_the_late_bill_of_an_open_call_counts_once(database):
-    await call(database, (K.OPEN, 12_500_000), service="llamaparse")
-    bill = credit_usage(Decimal("3.5"))
+async def test_the_late_bill_of_an_open_call_counts_once(database, ledger):
+    await call(ledger, (K.OPEN, 2000), service="llamaparse")
 
-    assert await settle(database, service="llamaparse", vendor_ref="pjb-1", usage=bill)
-    assert not await settle(
-        database, service="llamaparse", vendor_ref="pjb-1", usage=credit_usage(Decimal(99))
-    )
-    assert not await settle(database, service="llamaparse", vendor_ref="pjb-2", usage=bill)
+    assert await ledger.settle("llamaparse", "pjb-1", bill("3.5"))
+    await ledger.settle("llamaparse", "pjb-1", bill("99"))
+    assert not await ledger.settle("llamaparse", "pjb-2", bill("3.5"))
 
     assert (await report(database)).lines == (
         CostLine("llamaparse", REAL, calls=1, spent=4_375_000, assumed=0),
     )
 
 
-async def test_a_lost_answer_opens_its_call_once_and_never_an_older_one(database):
+async def test_a_lost_answer_opens_its_call_once_and_never_an_older_one(database, ledger):
     submit = {"service": "llamaparse", "operation": "SubmitParse"}
-    older = await call(database, (K.UNKNOWN, 2000), **submit)
-    lost = await call(database, (K.UNKNOWN, 2000), **submit)
-    found = {"document_id": "d1", "operation": "SubmitParse", "vendor_ref": "pjb-1"}
+    older = await call(ledger, (K.ASSUMED, 2000), **submit)
+    lost = await call(ledger, (K.ASSUMED, 2000), **submit)
 
+    assert await ledger.adopt(*submit.values(), "d1", "pjb-1")
+    assert not await ledger.adopt(*submit.values(), "d1", "pjb-1")
     async with database.connection() as connection:
-        assert await adopt(connection, **found)
-        assert not await adopt(connection, **found)
         cursor = await connection.execute("SELECT call_id FROM journal WHERE entry = 'open'")
-        assert [row["call_id"] for row in await cursor.fetchall()] == [lost.call_id]
-    assert older.call_id != lost.call_id
+        assert [row["call_id"] for row in await cursor.fetchall()] == [lost]
+    assert older != lost
+
+    assert await ledger.settle("llamaparse", "pjb-1", bill("0.001"))
+    assert (await report(database)).totals == (CostLine(None, REAL, 2, 1250, assumed=2000),)
 
 
-async def test_a_bill_of_nothing_settles_as_well(database):
-    await call(database, (K.OPEN, 12_500_000), service="llamaparse")
-    assert await settle(
-        database, service="llamaparse", vendor_ref="pjb-1", usage=credit_usage(Decimal(0))
-    )
+async def test_a_bill_of_nothing_settles_as_well(database, ledger):
+    await call(ledger, (K.OPEN, 2000), service="llamaparse")
+    assert await ledger.settle("llamaparse", "pjb-1", bill("0"))
     assert (await report(database)).totals == (CostLine(None, REAL, 1, spent=0, assumed=0),)
 
 
-async def test_a_bill_without_a_price_settles_nothing(database):
-    await call(database, (K.OPEN, 12_500_000), service="llamaparse")
-    with pytest.raises(Misconfigured):
-        await settle(
-            database, service="llamaparse", vendor_ref="pjb-1", usage=Usage("minute", "audio", 1)
-        )
-    assert (await report(database)).totals == (CostLine(None, REAL, 1, 0, assumed=12_500_000),)
-
-
-async def test_real_and_simulated_money_is_never_added_up(database):
-    await call(database, (K.ACTUAL, 1))
-    await call(database, (K.ACTUAL, 10), origin=SIMULATED)
+async def test_real_and_simulated_money_is_never_added_up(database, ledger):
+    await call(ledger, (K.POSTED, 1))
+    await call(ledger, (K.POSTED, 10), origin=SIMULATED)
     result = await report(database)
     assert result.lines == (
         CostLine("openai", REAL, 1, 1, 0),
@@ -126,10 +104,10 @@ async def test_real_and_simulated_money_is_never_added_up(database):
     assert [(line.origin, line.spent) for line in result.totals] == [(REAL, 1), (SIMULATED, 10)]
 
 
-async def test_documents_and_collections_have_lines_and_calls_of_none_come_last(database):
-    await call(database, (K.ACTUAL, 1), document_id="d2")
-    await call(database, (K.ACTUAL, 2), document_id="d1", collection="notes")
-    await call(database, (K.ACTUAL, 4), document_id=None, collection=None)
+async def test_documents_and_collections_have_lines_and_calls_of_none_come_last(database, ledger):
+    await call(ledger, (K.POSTED, 1), document_id="d2")
+    await call(ledger, (K.POSTED, 2), document_id="d1", collection="notes")
+    await call(ledger, (K.POSTED, 4), document_id=None, collection=None)
 
     by_document = (await report(database, "document")).lines
     assert [(line.name, line.spent) for line in by_document] == [("d1", 2), ("d2", 1), (None, 4)]
@@ -137,8 +115,8 @@ async def test_documents_and_collections_have_lines_and_calls_of_none_come_last(
     assert [line.name for line in by_collection] == ["notes", "papers", None]
 
 
-async def test_days_are_utc_whatever_the_session_thinks(database):
-    await call(database, (K.ACTUAL, 1))
+async def test_days_are_utc_whatever_the_session_thinks(database, ledger):
+    await call(ledger, (K.POSTED, 1))
     async with database.connection() as connection:
         cursor = await connection.execute("SELECT (now() AT TIME ZONE 'UTC')::date::text AS day")
         day = (await cursor.fetchone())["day"]

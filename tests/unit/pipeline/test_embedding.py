@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gristmill.contract import Operation, Origin, R, Result, ServiceHealth, ServiceInterface, Status
+from gristmill.costs.ledger import Ledger
 from gristmill.database.engine import Database
 from gristmill.errors import InvalidInput, LostClaim, Rejected, Throttled, TooLarge
 from gristmill.pipeline import chunks, store
@@ -114,6 +115,7 @@ class Bench:
         )
         return Context(
             database=self.database,
+            ledger=Ledger(self.database),
             services=self.model,
             children=ChildPool(),
             options=options,

@@ -5,9 +5,10 @@ from scripted import ENDPOINT, Grind, Look, ScriptedService, answer
 
 from gristmill import errors
 from gristmill.contract import Origin, ServiceHealth, Status
+from gristmill.costs.ledger import Ledger
 from gristmill.policies import stack
+from gristmill.policies.budget import Budget
 from gristmill.policies.health import HealthCache
-from gristmill.policies.journal import Journal
 from gristmill.policies.layer import Layer
 from gristmill.policies.observe import Observe
 
@@ -25,15 +26,15 @@ async def test_a_layer_that_overrides_nothing_changes_nothing():
     assert inner.calls == [Look(), Look()]
 
 
-async def test_the_stack_is_observe_then_health_then_journal_then_the_adapter(database):
+async def test_the_stack_is_observe_then_health_then_budget_then_the_adapter(database):
     adapter = ScriptedService([answer(used=1)])
-    service = stack(adapter, database=database, origin=Origin.REAL, endpoint=ENDPOINT)
+    service = stack(adapter, ledger=Ledger(database), origin=Origin.REAL, endpoint=ENDPOINT)
 
     assert isinstance(service, Observe)
     assert isinstance(service.next, HealthCache)
-    assert isinstance(service.next.next, Journal)
+    assert isinstance(service.next.next, Budget)
     assert service.next.next.next is adapter
     assert (await service.execute(Grind())).value == "flour"
     async with database.connection() as connection:
         cursor = await connection.execute("SELECT state, nano_dollars FROM calls")
-        assert await cursor.fetchall() == [{"state": "actual", "nano_dollars": 20}]
+        assert await cursor.fetchall() == [{"state": "posted", "nano_dollars": 20}]

@@ -1,0 +1,174 @@
+"""Limits that a person sets, what is left of them, and the refusal that they mean.
+
+A limit is for a scope (all there is, a service, a collection, a document) and a period (day, month,
+total; days and months of UTC by the database's clock). Money of different origins has limits of
+its own. The database decides what fits; here limits are set and read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, get_args
+
+from gristmill.contract import Origin
+from gristmill.costs.amounts import dollars
+from gristmill.database.engine import Database
+from gristmill.errors import BudgetExceeded, InvalidArgument
+
+Scope = Literal["global", "service", "collection", "document"]
+Period = Literal["day", "month", "total"]
+
+# What is only held comes free when the calls under way end.
+HELD_SECONDS: Final = 20.0
+ADVICE: Final = "It goes on by itself; or raise the limit: gristmill budget set --help."
+
+_PERIOD_NAMES: Final[Mapping[str, str]] = {"day": "daily", "month": "monthly", "total": "total"}
+
+_SET: Final = "SELECT set_limit(%s, %s, %s, %s, %s)"
+
+_CLEAR: Final = "SELECT clear_limit(%s, %s, %s, %s) AS cleared"
+
+_BALANCES: Final = """
+SELECT l.origin, l.scope, coalesce(b.key, l.key) AS key, l.period, l.nano_dollars AS limit,
+       coalesce(b.posted, 0) AS spent, coalesce(b.held, 0) AS held,
+       coalesce(b.overrun, 0) AS overrun, coalesce(b.alerted, 0) AS alerted,
+       CASE WHEN isfinite(w.ends_at) THEN w.ends_at END AS window_end
+FROM limits l
+LEFT JOIN balances b ON b.limit_id = l.id
+    AND b.ends_at > clock_timestamp() AND b.starts_at <= clock_timestamp()
+CROSS JOIN LATERAL (
+    SELECT window_end(l.period, window_start(l.period, clock_timestamp())) AS ends_at) w
+ORDER BY l.origin, array_position(ARRAY['global', 'service', 'collection', 'document'], l.scope),
+         l.key, array_position(ARRAY['day', 'month', 'total'], l.period), key
+LIMIT %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How much may be spent, in nano-dollars; None says on purpose that there is no limit.
+
+    The key '' is all there is in the global scope; in another it means that each service,
+    collection or document has that much.
+    """
+
+    scope: Scope
+    period: Period
+    nano_dollars: int | None
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        if self.scope not in get_args(Scope):
+            raise InvalidArgument(f"A limit is for {_listed(Scope)}; not for {self.scope!r}.")
+        if self.period not in get_args(Period):
+            raise InvalidArgument(f"A limit is for a {_listed(Period)}; not for {self.period!r}.")
+        if self.scope == "global" and self.key:
+            raise InvalidArgument("The global limit is for everything, and has no name.")
+        if self.nano_dollars is not None and self.nano_dollars < 0:
+            raise InvalidArgument("A limit is not negative.")
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What is left of a limit in its present window; amounts in nano-dollars.
+
+    `limit` is None where a person said that there is none; then nothing is counted. `overrun` is
+    by how much spent and held pass a limit that was lowered, or that a vendor's bill broke.
+    `alerted` is the highest threshold that was reached: 0, 50, 80 or 100 percent.
+    """
+
+    origin: Origin
+    scope: Scope
+    key: str
+    period: Period
+    limit: int | None
+    spent: int
+    held: int
+    overrun: int
+    alerted: int
+    window_end: datetime | None
+
+    @property
+    def left(self) -> int | None:
+        """What may still be held."""
+        return None if self.limit is None else max(0, self.limit - self.spent - self.held)
+
+
+async def set_limit(database: Database, origin: Origin, limit: Limit) -> None:
+    """Sets a limit, or changes it; calls that are under way are not called back.
+
+    Raises:
+        DatabaseUnavailable: it may or may not be set.
+    """
+    values = (origin, limit.scope, limit.key, limit.period, limit.nano_dollars)
+    async with database.connection() as connection:
+        await connection.execute(_SET, values)
+
+
+async def clear_limit(
+    database: Database, origin: Origin, scope: Scope, period: Period, key: str = ""
+) -> bool:
+    """Removes a limit; False if there was none."""
+    async with database.connection() as connection:
+        row = await (await connection.execute(_CLEAR, (origin, scope, key, period))).fetchone()
+    return row is not None and bool(row["cleared"])
+
+
+async def balances(database: Database, *, most: int = 1000) -> list[Balance]:
+    """Every limit with what is left of it now; the limits of each document one by one."""
+    async with database.connection() as connection:
+        rows = await (await connection.execute(_BALANCES, (most,))).fetchall()
+    return [Balance(**{**row, "origin": Origin(row["origin"])}) for row in rows]
+
+
+async def has_global_limit(database: Database, origin: Origin) -> bool:
+    """Whether a person has said how much may be spent in all, if only that it is no matter."""
+    async with database.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT FROM limits WHERE origin = %s AND scope = 'global' LIMIT 1", (origin,)
+        )
+        return await cursor.fetchone() is not None
+
+
+def exceeded(tight: Mapping[str, Any]) -> BudgetExceeded:
+    """The refusal of a hold by the balance that it does not fit."""
+    limit, spent, asked = tight["nano_dollars"], tight["posted"], tight["asked"]
+    return BudgetExceeded(
+        _told(tight),
+        scope=tight["scope"],
+        key=tight["key"],
+        period=tight["period"],
+        limit=limit,
+        spent=spent,
+        held=tight["held"],
+        asked=asked,
+        window_end=None
+        if tight["ends_at"] is None
+        else datetime.fromtimestamp(tight["ends_at"], UTC),
+        retry_after=_wait(limit, spent, asked, tight["seconds_left"]),
+        advice=ADVICE
+        if asked <= limit
+        else f"Set it to {dollars(asked)} or more: gristmill budget set.",
+    )
+
+
+def _told(tight: Mapping[str, Any]) -> str:
+    amounts = {name: dollars(tight[name]) for name in ("nano_dollars", "posted", "held", "asked")}
+    whose = "" if tight["scope"] == "global" else f" of the {tight['scope']} {tight['key']}"
+    return (
+        f"The {_PERIOD_NAMES[tight['period']]} limit{whose} is {amounts['nano_dollars']}:"
+        f" {amounts['posted']} are spent and {amounts['held']} held,"
+        f" and this may cost up to {amounts['asked']}."
+    )
+
+
+def _wait(limit: int, spent: int, asked: int, seconds_left: float | None) -> float | None:
+    if asked > limit:
+        return None
+    if spent + asked <= limit:
+        return HELD_SECONDS
+    return None if seconds_left is None else max(0.0, float(seconds_left))
+
+
+def _listed(choices: object) -> str:
+    return ", ".join(get_args(choices))
