@@ -22,7 +22,7 @@ from users import as_user
 
 from gristmill import DocumentStatus, Gristmill
 from gristmill.errors import InvalidArgument
-from gristmill.library import walk
+from gristmill.library.sources import walk
 from gristmill.settings import Settings, load_settings
 from gristmill.system import System
 from gristmill_simulators.server import SimulatorServer

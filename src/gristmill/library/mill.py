@@ -8,23 +8,20 @@ It runs inside any event loop, also another application's.
 """
 
 import asyncio
-import contextlib
 import os
-import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self
 
 from gristmill.contract import ServiceHealth
 from gristmill.costs.report import CostReport, Grouping, report
-from gristmill.errors import DatabaseUnavailable, GristmillError, InvalidArgument
+from gristmill.errors import GristmillError
+from gristmill.library.sources import printable, walk
+from gristmill.library.watching import IngestReport, OnProgress, Watch
 from gristmill.pipeline import catalogue, intake
 from gristmill.pipeline.document import (
-    PUBLISHED,
     DocumentDetail,
     DocumentStatus,
     DocumentSummary,
@@ -39,50 +36,7 @@ from gristmill.system import System
 if TYPE_CHECKING:
     from gristmill.router import ServiceRouter
 
-T = TypeVar("T")
-
 BATCH: Final = 32  # sources registered together
-LOOK_SECONDS: Final = 0.2
-# A document that waits longer than this is left to a later run.
-PATIENCE_SECONDS: Final = 90.0
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where everything that was asked for stands; `elapsed` is in seconds.
-
-    `expected` is the number of sources, `entries` tells of those that have been looked at.
-    `problem` is what holds everything up; the documents may then be those last seen.
-    """
-
-    entries: tuple[IngestEntry, ...]
-    documents: tuple[DocumentSummary, ...]
-    expected: int
-    elapsed: float
-    problem: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class IngestReport:
-    """What became of every source, and where every document stands; `elapsed` in seconds."""
-
-    entries: tuple[IngestEntry, ...]
-    documents: tuple[DocumentSummary, ...]
-    elapsed: float
-
-    @property
-    def is_published(self) -> bool:
-        """Whether every source was taken in, and searches find every document."""
-        refused = any(entry.outcome == "refused" for entry in self.entries)
-        return not refused and all(d.status in PUBLISHED for d in self.documents)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether, besides, no document has a gap."""
-        return self.is_published and all(d.status is DocumentStatus.READY for d in self.documents)
-
-
-OnProgress = Callable[[Progress], None]
 
 
 class Gristmill:
@@ -120,7 +74,7 @@ class Gristmill:
             CollectionError: the collection holds vectors of another origin.
             DatabaseUnavailable: the database cannot be reached.
         """
-        watch = _Watch(self._system, on_progress)
+        watch = Watch(self._system, on_progress)
         worker = await self._system.worker()
         async with worker.running():
             await self._take_in(list(walk(sources)), collection, watch)
@@ -135,7 +89,7 @@ class Gristmill:
             CollectionError: the collection holds vectors of another origin.
             DatabaseUnavailable: the database cannot be reached.
         """
-        watch = _Watch(self._system, None)
+        watch = Watch(self._system, None)
         await self._take_in(list(walk(sources)), collection, watch)
         return tuple(watch.entries)
 
@@ -143,7 +97,7 @@ class Gristmill:
         self, *, failed: bool = False, on_progress: OnProgress | None = None
     ) -> IngestReport:
         """Goes on with everything that is unfinished; `failed` gives ended documents a new try."""
-        watch = _Watch(self._system, on_progress)
+        watch = Watch(self._system, on_progress)
         ids = await intake.unfinished(self._system.database, failed=failed)
         await intake.retry(self._system.database, ids, failed=failed)
         found = await catalogue.summaries(self._system.database, ids=ids, limit=len(ids))
@@ -250,7 +204,7 @@ class Gristmill:
         return f"Postgres {row['server']}, pgvector {row['vector']}, {place}" if row else place
 
     async def _take_in(
-        self, files: Sequence[tuple[Path, bool]], collection: str | None, watch: "_Watch"
+        self, files: Sequence[tuple[Path, bool]], collection: str | None, watch: "Watch"
     ) -> None:
         context = await self._system.context()
         watch.expected = len(files)
@@ -288,82 +242,6 @@ class Gristmill:
         return intake.Source(printable(path), path, printable(Path(path.name)), content, size)
 
 
-class _Watch:
-    """Looks at the documents of one call until nothing more will happen to them soon."""
-
-    def __init__(self, system: System, on_progress: OnProgress | None) -> None:
-        self._system = system
-        self._on_progress = on_progress
-        self._started = time.monotonic()
-        self._documents: tuple[DocumentSummary, ...] = ()
-        self.expected = 0
-        self.entries: list[IngestEntry] = []
-
-    async def until_over(self) -> IngestReport:
-        """Waits for the end; for a database in trouble as long as for a parked document.
-
-        Raises:
-            DatabaseUnavailable: nothing has moved for that long, and this is why.
-        """
-        before, moved = self._documents, time.monotonic()
-        while True:
-            with contextlib.suppress(DatabaseUnavailable):  # `trouble` remembers it
-                documents = await self.look()
-                if all(_is_out_of_hands(document) for document in documents):
-                    return IngestReport(tuple(self.entries), documents, self._elapsed())
-            trouble = self._system.database.trouble()
-            if self._documents != before or trouble is None:
-                before, moved = self._documents, time.monotonic()
-            elif time.monotonic() - moved > PATIENCE_SECONDS:
-                raise trouble
-            await asyncio.sleep(LOOK_SECONDS)
-
-    async def patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Repeats what may be repeated until the database takes it, for as long."""
-        started = time.monotonic()
-        while True:
-            try:
-                return await call()
-            except DatabaseUnavailable:
-                if time.monotonic() - started > PATIENCE_SECONDS:
-                    raise
-                self._tell()
-            await asyncio.sleep(LOOK_SECONDS)
-
-    async def look(self) -> tuple[DocumentSummary, ...]:
-        ids = [entry.document_id for entry in self.entries if entry.document_id is not None]
-        try:
-            found = await catalogue.summaries(self._system.database, ids=ids, limit=len(ids))
-            self._documents = tuple(found)
-        finally:
-            self._tell()
-        return self._documents
-
-    def _tell(self) -> None:
-        if self._on_progress is not None:
-            trouble = self._system.database.trouble()
-            self._on_progress(
-                Progress(
-                    tuple(self.entries),
-                    self._documents,
-                    self.expected,
-                    self._elapsed(),
-                    None if trouble is None else str(trouble),
-                )
-            )
-
-    def _elapsed(self) -> float:
-        return time.monotonic() - self._started
-
-
-def _is_out_of_hands(document: DocumentSummary) -> bool:
-    """Whether nothing more will happen to it while a person sits and waits."""
-    if document.status is not DocumentStatus.PARKED or document.next_try is None:
-        return document.has_ended
-    wait = document.next_try - datetime.now(UTC)
-    return wait.total_seconds() > PATIENCE_SECONDS
-
-
 def _entry(
     looked: intake.Source | IngestEntry, registered: Mapping[str, tuple[str, intake.Outcome]]
 ) -> IngestEntry:
@@ -371,46 +249,3 @@ def _entry(
         return looked
     document_id, outcome = registered[looked.identity]
     return IngestEntry(looked.identity, outcome, document_id)
-
-
-def walk(sources: Iterable[str | Path]) -> Iterator[tuple[Path, bool]]:
-    """The files that are meant, as absolute paths, each once, and whether each was named.
-
-    A folder stands for all files below it, but for hidden ones.
-
-    Raises:
-        InvalidArgument: an empty name, which paths would take for the present folder.
-    """
-    seen = set()
-    for source in sources:
-        if source == "":
-            raise InvalidArgument('"" names no file; the present folder is called "."')
-        path = _expanded(Path(source)).absolute()
-        for file in _below(path) if os.path.isdir(path) else [path]:  # noqa: PTH112 — never raises
-            if file not in seen:
-                seen.add(file)
-                yield file, file == path
-
-
-def _expanded(path: Path) -> Path:
-    """`~` and `~name` as the shell means them; a file may also be called so."""
-    try:
-        return path.expanduser()
-    except RuntimeError:
-        return path
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    """All files; a folder that may not be listed stands for itself, to be refused by name."""
-    closed: list[Path] = []
-    for place, folders, names in os.walk(folder, onerror=lambda e: closed.append(Path(e.filename))):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith("."):
-                yield Path(place, name)
-    yield from closed
-
-
-def printable(path: Path) -> str:
-    """The path as text that any database and terminal takes; odd bytes become escapes."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")

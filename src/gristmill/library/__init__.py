@@ -1,0 +1,6 @@
+"""The library's face: what the command line and the service do, as methods."""
+
+from gristmill.library.mill import Gristmill
+from gristmill.library.watching import IngestReport, Progress
+
+__all__ = ["Gristmill", "IngestReport", "Progress"]
