@@ -143,9 +143,60 @@ async def test_a_signature_stands_for_the_key(docs, tus, clock):
     del tus.headers["authorization"]
     sign = "/upload/resumable/sign"
     assert (await begin(tus, docs.id, "b.txt", 3, sign, **signature)).status_code == 400
+    assert (await begin(tus, docs.id, "a.txt", 3, sign)).text == "Missing x-signature header"
+    reading = {"x-signature": token(**(claims | {"scope": "download"}))}
+    refused = await begin(tus, docs.id, "a.txt", 3, sign, **reading)
+    assert (refused.status_code, refused.text) == (400, "Token is not scoped for upload")
     made = await begin(tus, docs.id, "a.txt", 3, sign, **signature)
     assert (await send(tus, made, 0, b"abc", **signature)).status_code == 204
     assert await docs.download("a.txt") == b"abc"
+
+
+async def test_a_token_of_a_signed_upload_is_a_signature_that_replaces(docs, tus, http):
+    del http  # what is not published: nobody looks whether the object is there
+    signed = await docs.create_signed_upload_url("a.txt")
+    await docs.upload("a.txt", b"old", {"content-type": "text/plain"})
+    del tus.headers["authorization"]
+    sign, signature = "/upload/resumable/sign", {"x-signature": signed["token"]}
+    made = await begin(tus, docs.id, "a.txt", 3, sign, **signature)
+    assert (await send(tus, made, 0, b"new", **signature)).status_code == 204
+    assert await docs.download("a.txt") == b"new"
+
+
+@pytest.mark.usefixtures("server")
+async def test_every_request_says_upsert_anew(docs, tus):
+    made = await begin(tus, docs.id, "a.txt", 3, **{"x-upsert": "true"})
+    await docs.upload("a.txt", b"old", {"content-type": "text/plain"})
+    assert (await send(tus, made, 0, b"new")).status_code == 409
+    assert (await send(tus, made, 0, b"new", **{"x-upsert": "true"})).status_code == 204
+
+
+@pytest.mark.usefixtures("server")
+async def test_an_upload_says_when_it_expires_until_it_is_complete(docs, tus):
+    made = await begin(tus, docs.id, "a.txt", 3)
+    part = await send(tus, made, 0, b"a")
+    last = await send(tus, made, 1, b"bc")
+    assert made.headers["upload-expires"] == part.headers["upload-expires"]
+    assert "upload-expires" not in last.headers
+    assert last.headers["tus-complete"] == "1"
+
+
+@pytest.mark.usefixtures("server")
+async def test_a_length_is_told_once_now_or_later(docs, tus):
+    given = metadata(docs.id, "a.txt")
+    both = {**given, "upload-length": "3", "upload-defer-length": "1"}
+    for headers in (given, both):
+        assert (await tus.post("/upload/resumable", headers=headers)).status_code == 400
+    made = await tus.post("/upload/resumable", headers={**given, "upload-defer-length": "1"})
+    assert (await send(tus, made, 0, b"a", **{"upload-length": "3"})).status_code == 204
+    assert (await send(tus, made, 1, b"bc", **{"upload-length": "3"})).status_code == 400
+    assert (await send(tus, made, 1, b"bc")).headers["upload-offset"] == "3"
+
+
+@pytest.mark.usefixtures("server")
+async def test_a_bucket_s_limit_of_nothing_is_no_limit_for_resumable_uploads(new_bucket, tus):
+    nothing = await new_bucket(file_size_limit=0)
+    assert (await begin(tus, nothing.id, "a.txt", 3)).status_code == 201
 
 
 @pytest.mark.usefixtures("server")

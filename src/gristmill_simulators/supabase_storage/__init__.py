@@ -5,7 +5,7 @@ Faithful:
   `sb_publishable_…` keys and lets pages of any origin in; `/supabase` is the server behind it,
   which knows JWTs alone;
 - HTTP 400 with the true status as a string in the body, the captured error bodies, with or without
-  `code`; real 403, 413, 416, 500 and 404 for unknown routes, in both shapes;
+  `code`; real 403, 413, 416, 431, 500 and 404 for unknown routes, in both shapes;
 - JWTs signed with the project secret; the roles `anon`, `authenticated` and `service_role`, `sub`
   as owner; row-level security by declared policies (`settings.supabase.policies`: by table, action,
   role and bucket; any row, own folder or own rows), refused per verb as Postgres makes it;

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from gristmill_simulators.bodies import BodyTooLarge, MalformedForm, store_form
+from gristmill_simulators.bodies import BodyTooLarge, MalformedForm, TooManyFields, store_form
 
 
 def request(body: bytes, content_type: str, size: int) -> Request:
@@ -67,3 +67,40 @@ async def test_a_file_above_the_limit_is_refused_and_leaves_nothing(tmp_path):
     with pytest.raises(BodyTooLarge):
         await store_form(request(body, content_type, 64), tmp_path, 999)
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_who_asks_is_told_once_when_the_file_begins_with_the_fields_before_it(tmp_path):
+    body, content_type = encoded("a.bin", b"x" * 1000, {"note": "n"})
+    told = []
+
+    def begun(fields, filename, kind):
+        told.append((dict(fields), filename, kind))
+
+    await store_form(request(body, content_type, 64), tmp_path, None, begun=begun)
+    assert told == [({"note": "n"}, "a.bin", "application/octet-stream")]
+
+
+async def test_a_refusal_at_the_file_s_begin_comes_before_its_size_and_leaves_nothing(tmp_path):
+    body, content_type = encoded("a.bin", b"x" * 1000, {})
+
+    def begun(*_told):
+        raise PermissionError
+
+    with pytest.raises(PermissionError):  # all of it in one chunk
+        await store_form(request(body, content_type, 9999), tmp_path, 999, begun=begun)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_fields_are_counted_without_the_file(tmp_path):
+    body, content_type = encoded("a.bin", b"x", {"a": "1", "b": "2"})
+    form = await store_form(request(body, content_type, 64), tmp_path, None, most_fields=2)
+    assert form.fields == {"a": "1", "b": "2"}
+    with pytest.raises(TooManyFields):
+        await store_form(request(body, content_type, 64), tmp_path, None, most_fields=1)
+
+
+@pytest.mark.parametrize("size", [1000, 3 * 1024 * 1024])
+async def test_a_field_is_cut_at_a_mebibyte_to_the_byte(tmp_path, size):
+    body, content_type = encoded("a.bin", b"x", {"note": "n" * (1024 * 1024 + 5)})
+    form = await store_form(request(body, content_type, size), tmp_path, None)
+    assert form.fields == {"note": "n" * 1024 * 1024}
