@@ -14,6 +14,7 @@ from rich.table import Table
 
 from gristmill.errors import GristmillError
 from gristmill.pipeline.document import DocumentStatus, DocumentSummary
+from gristmill.telemetry.printable import printable
 
 console = Console(highlight=False, emoji=False)
 errors = Console(stderr=True, highlight=False, emoji=False)
@@ -34,13 +35,7 @@ STYLES: Mapping[DocumentStatus, str] = {
 def print_json(value: Any) -> None:  # noqa: ANN401 — anything made of values
     """One JSON document on standard output; money as nano-dollars, times as ISO 8601 UTC."""
     text = json.dumps(plain(value), indent=2, ensure_ascii=False, default=str)
-    console.file.write("".join(map(_escaped, text)) + "\n")
-
-
-def _escaped(character: str) -> str:
-    """Terminals obey C1 controls and bidi marks, and no UTF-8 holds half of a surrogate pair."""
-    known = character.isprintable() or character == "\n"
-    return character if known else json.dumps(character)[1:-1]
+    console.file.write(printable(text, keep="\n") + "\n")
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 — the same

@@ -26,6 +26,7 @@ from gristmill.contract import (
 )
 from gristmill.errors import GristmillError, Misconfigured, ServiceError
 from gristmill.services import failures, probing
+from gristmill.telemetry.unheard import unheard
 
 Sdk = TypeVar("Sdk")
 Handler = Callable[[Any, Any], Awaitable["Reply[Any]"]]
@@ -109,7 +110,8 @@ class Adapter(ServiceInterface, Generic[Sdk]):
         sdk = await self._loaded()
         started = self._clock()
         try:
-            reply = await handler(sdk, operation)
+            with unheard():
+                reply = await handler(sdk, operation)
         except Exception as error:
             failed = self._translated(error, operation)
             self._error_count += 1

@@ -199,7 +199,18 @@ def _exact_errors() -> Iterator[None]:
         yield
     except (httpx.TransportError, aiohttp.ClientError, OSError) as error:
         cause = (error.__cause__ or error) if isinstance(error, httpx.TransportError) else error
-        raise _exact(cause)(str(cause) or type(cause).__name__) from cause
+        raise _exact(cause)(_said(cause)) from None  # the cause holds the request and its headers
+
+
+def _said(cause: BaseException) -> str:
+    """What happened, without the address that aiohttp puts in: it may hold a signature."""
+    match cause:
+        case aiohttp.ClientResponseError():
+            return "what came back is no HTTP"
+        case aiohttp.InvalidURL():
+            return "the address cannot be used"
+        case _:
+            return str(cause) or type(cause).__name__
 
 
 def _exact(cause: BaseException) -> type[httpx.TransportError]:

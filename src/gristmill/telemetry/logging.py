@@ -5,8 +5,8 @@
 
 A library may not decide how its host logs. So nothing is configured until `configure` is called,
 which the command line and the HTTP service do; until then events go, masked, to the standard
-library's logger of the same name. `configure` also masks what other libraries log: httpx writes
-whole addresses, signatures included. A host with handlers of its own adds `MaskingFilter` to them.
+library's logger of the same name. `configure` also masks what other libraries log, and shows no
+terminal what it would obey. A host with handlers of its own adds `MaskingFilter` to them.
 """
 
 import logging
@@ -19,6 +19,7 @@ from structlog.typing import EventDict, Processor
 
 from gristmill.telemetry.correlation import current
 from gristmill.telemetry.masking import mask, masked
+from gristmill.telemetry.printable import printable
 
 Form = Literal["console", "json"]
 
@@ -65,7 +66,7 @@ def configure(level: str = "WARNING", form: Form = "console", stream: TextIO | N
     handler.setFormatter(
         ProcessorFormatter(
             foreign_pre_chain=_COMMON,
-            processors=[ProcessorFormatter.remove_processors_meta, _renderer(form, stream)],
+            processors=[ProcessorFormatter.remove_processors_meta, *_renderers(form, stream)],
         )
     )
     root.addHandler(handler)
@@ -75,13 +76,30 @@ class _Handler(logging.StreamHandler[TextIO]):
     """Ours, so that it is found again."""
 
 
-def _renderer(form: Form, stream: TextIO) -> Processor:
+def _renderers(form: Form, stream: TextIO) -> list[Processor]:
     if form == "json":
-        return structlog.processors.JSONRenderer(ensure_ascii=False)
+        return [structlog.processors.JSONRenderer(ensure_ascii=False), _printable_line]
     # The pretty tracebacks of the console print local variables, keys among them.
-    return structlog.dev.ConsoleRenderer(
+    console = structlog.dev.ConsoleRenderer(
         colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
+    return [_printable_facts, console]
+
+
+def _printable_line(logger: Any, method: str, line: Any) -> str:  # noqa: ANN401 — structlog's signature
+    del logger, method
+    return printable(line)
+
+
+def _printable_facts(logger: Any, method: str, event: EventDict) -> EventDict:  # noqa: ANN401 — the same
+    """Before colours come in. A line end begins no line of the log, but in a traceback."""
+    del logger, method
+    return {
+        printable(name): printable(value, keep="\n" if name == "exception" else "")
+        if isinstance(value, str)
+        else value
+        for name, value in event.items()
+    }
 
 
 def _add_ids(logger: Any, method: str, event: EventDict) -> EventDict:  # noqa: ANN401 — structlog's signature

