@@ -26,18 +26,39 @@ CREATE TABLE IF NOT EXISTS gristmill.migrations (
 )
 """
 
-# Hosted Postgres may expose schemas over HTTP; nobody but the owner has any business here.
+# Hosted Postgres may expose schemas over HTTP, to the roles that Supabase calls anon and
+# authenticated; nobody but the owner has any business here. Everybody may call a new function,
+# and default privileges may have given away what was just made, so all of it is taken back. What
+# an extension brought is left as it is. A view reads with its owner's rights unless it is told.
 SEAL: Final = """
 DO $$
-DECLARE name text;
+DECLARE
+    item text;
+    others text := (SELECT string_agg(format('%I', rolname), ', ') FROM pg_roles
+        WHERE rolname IN ('anon', 'authenticated') AND rolname <> current_user);
 BEGIN
-    FOR name IN SELECT tablename FROM pg_tables
-        WHERE schemaname = 'gristmill' AND NOT rowsecurity
+    FOR item IN SELECT oid::regclass FROM pg_class
+        WHERE relnamespace = 'gristmill'::regnamespace AND relkind IN ('r', 'p')
+            AND NOT relrowsecurity
     LOOP
-        EXECUTE format('ALTER TABLE gristmill.%I ENABLE ROW LEVEL SECURITY', name);
+        EXECUTE 'ALTER TABLE ' || item || ' ENABLE ROW LEVEL SECURITY';
     END LOOP;
-    REVOKE ALL ON SCHEMA gristmill FROM PUBLIC;
-    REVOKE ALL ON ALL TABLES IN SCHEMA gristmill FROM PUBLIC;
+    FOR item IN SELECT oid::regclass FROM pg_class
+        WHERE relnamespace = 'gristmill'::regnamespace AND relkind = 'v'
+    LOOP
+        EXECUTE 'ALTER VIEW ' || item || ' SET (security_invoker = true)';
+    END LOOP;
+    others := concat_ws(', ', 'PUBLIC', others);
+    EXECUTE 'REVOKE ALL ON SCHEMA gristmill FROM ' || others;
+    EXECUTE 'REVOKE ALL ON ALL TABLES IN SCHEMA gristmill FROM ' || others;
+    EXECUTE 'REVOKE ALL ON ALL SEQUENCES IN SCHEMA gristmill FROM ' || others;
+    FOR item IN SELECT oid::regprocedure FROM pg_proc
+        WHERE pronamespace = 'gristmill'::regnamespace AND NOT EXISTS (
+            SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = pg_proc.oid
+                AND deptype = 'e')
+    LOOP
+        EXECUTE 'REVOKE ALL ON ROUTINE ' || item || ' FROM ' || others;
+    END LOOP;
 END $$
 """
 
@@ -46,7 +67,8 @@ async def migrate(database: Database) -> None:
     """Applies what is missing; does nothing, in one round trip, when all is there.
 
     Raises:
-        DatabaseUnavailable: the schema is newer than this program, or pgvector is missing.
+        DatabaseUnavailable: the schema is newer than this program, or pgvector is missing and
+            cannot be added.
     """
     wanted = _wanted()
     async with database.connection() as connection:
@@ -116,6 +138,11 @@ async def _bootstrap(connection: Connection) -> None:
         raise DatabaseUnavailable(
             "The database server has no pgvector extension.",
             advice="Install pgvector >= 0.8 on the server, or unset DATABASE_URL.",
+        ) from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DatabaseUnavailable(
+            "The database has no pgvector yet, and this role may not add it.",
+            advice="Have the server's administrator run once: CREATE EXTENSION vector;",
         ) from error
 
 
