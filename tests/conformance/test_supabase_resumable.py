@@ -152,8 +152,8 @@ async def test_a_signature_stands_for_the_key(docs, tus, clock):
     assert await docs.download("a.txt") == b"abc"
 
 
-async def test_a_token_of_a_signed_upload_is_a_signature_that_replaces(docs, tus, http):
-    del http  # what is not published: nobody looks whether the object is there
+@pytest.mark.usefixtures("server")  # not published: nobody looks whether the object is there
+async def test_a_token_of_a_signed_upload_is_a_signature_that_replaces(docs, tus):
     signed = await docs.create_signed_upload_url("a.txt")
     await docs.upload("a.txt", b"old", {"content-type": "text/plain"})
     del tus.headers["authorization"]
