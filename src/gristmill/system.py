@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from gristmill.services.adapter import Adapter
 
 SERVICES: Final = ("openai", "llamaparse", "supabase")
+PAID: Final = ("openai", "llamaparse")  # storage is billed by the month, not by the call
 SIMULATOR: Final = "simulator"  # the endpoint's name, whatever port it listens on today
 # How often the parser is asked about jobs: the real one allows 20 requests a minute in all on its
 # smallest plan; a simulator on this machine has no such limit.
@@ -103,10 +104,12 @@ class System:
         """What answers questions."""
         from gristmill.search.query import Search
 
+        await self._refuse_boundless()
         return Search(self.database, await self.router(), self._embedding_options())
 
     async def context(self) -> "Context":
         """What the stages work with; its child processes end with the system."""
+        await self._refuse_boundless()
         router = await self.router()
         async with self._building:
             if self._context is None:
@@ -151,7 +154,38 @@ class System:
         await database.open()
         self._stack.push_async_callback(database.close)
         await migrate(database)
+        await self._seed_limits(database)
         return database
+
+    async def _seed_limits(self, database: Database) -> None:
+        from gristmill.costs.budgets import Limit, seed_limits
+        from gristmill.settings.budget import limits_of
+
+        limits = limits_of(self.settings.budget)
+        if limits:
+            named = [Limit("global", period, amount) for period, amount in limits.items()]
+            await seed_limits(database, self.money, named)
+
+    @property
+    def money(self) -> Origin:
+        """Whose money the present modes spend: real as soon as one service that is paid is real."""
+        modes = {self.settings.mode_of(name) for name in PAID}
+        return Origin.SIMULATED if modes == {ServiceMode.MOCK} else Origin.REAL
+
+    async def _refuse_boundless(self) -> None:
+        """No work with real money before a person has said how much it may be.
+
+        Raises:
+            Misconfigured: nobody has.
+        """
+        from gristmill.costs.budgets import has_global_limit
+
+        if self.money is Origin.REAL and not await has_global_limit(self.database, Origin.REAL):
+            raise Misconfigured(
+                "Real services cost money, and no limit is set.",
+                advice="Set one: gristmill budget set --daily 5. Or say that there is to be none:"
+                " gristmill budget set --no-limit.",
+            )
 
     async def _start_embedded(self) -> str:
         return await asyncio.to_thread(self._replace_embedded)

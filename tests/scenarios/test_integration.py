@@ -83,7 +83,7 @@ def target(
     if against_real:
         account = Account.real()
         environment |= {name: account[name] for name in KEYS}
-        environment |= {"GRISTMILL_MODE": "real", "GRISTMILL_I_ACCEPT_NO_LIMITS": "1"}
+        environment |= {"GRISTMILL_MODE": "real", "GRISTMILL_BUDGET": "5/total"}
     else:
         environment["GRISTMILL_SIMULATOR_URL"] = request.getfixturevalue("simulator").base_url
     origin = Origin.REAL if against_real else Origin.SIMULATED

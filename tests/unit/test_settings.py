@@ -23,6 +23,7 @@ from gristmill.settings import (
     as_markdown,
     load_settings,
 )
+from gristmill.settings.budget import limits_of
 from gristmill.settings.languages import LANGUAGES
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +34,7 @@ KEYS = {
     "SUPABASE_URL": "https://fake.supabase.co",
     "SUPABASE_SERVICE_ROLE_KEY": "fake-role-key-for-tests",
 }
-REAL = {"GRISTMILL_MODE": "real", "GRISTMILL_I_ACCEPT_NO_LIMITS": "1", **KEYS}
+REAL = {"GRISTMILL_MODE": "real", **KEYS}
 # The numeric settings whose limits are written out as "from A to B".
 LIMITED = [words for words in Settings.words().values() if " from " in words.right]
 
@@ -237,7 +238,7 @@ def test_all_problems_are_reported_at_once_also_those_between_settings():
         DATABASE_URL="mysql://host",
     )
     assert set(found) == {
-        *("GRISTMILL_MODE", "GRISTMILL_EMBEDDING_BATCH", "GRISTMILL_CHUNK_OVERLAP"),
+        *("GRISTMILL_EMBEDDING_BATCH", "GRISTMILL_CHUNK_OVERLAP"),
         *("GRISTMILL_PARSE_TIER", "GRISTMILL_HOEM", "DATABASE_URL", *KEYS),
     }
     assert found["GRISTMILL_EMBEDDING_BATCH"].wrong == "It is '0'."
@@ -430,21 +431,45 @@ def test_chunks_overlap_by_less_than_they_are():
 
 
 def test_real_mode_needs_every_key_of_the_services_that_are_real():
-    allowed = {"GRISTMILL_I_ACCEPT_NO_LIMITS": "1"}
-    assert set(problems(GRISTMILL_MODE="real", **allowed)) == set(KEYS)
-    assert set(problems(GRISTMILL_MODE_OPENAI="real", **allowed)) == {"OPENAI_API_KEY"}
+    assert set(problems(GRISTMILL_MODE="real")) == set(KEYS)
+    assert set(problems(GRISTMILL_MODE_OPENAI="real")) == {"OPENAI_API_KEY"}
     others = {"GRISTMILL_MODE_OPENAI": "mock", "GRISTMILL_MODE_SUPABASE": "mock"}
-    assert set(problems(GRISTMILL_MODE="real", **others, **allowed)) == {"LLAMA_CLOUD_API_KEY"}
+    assert set(problems(GRISTMILL_MODE="real", **others)) == {"LLAMA_CLOUD_API_KEY"}
 
 
-def test_real_mode_is_refused_without_the_word_that_no_limit_is_accepted():
-    found = problems(**{**REAL, "GRISTMILL_I_ACCEPT_NO_LIMITS": "0"})
-    assert list(found) == ["GRISTMILL_MODE"]
-    assert "GRISTMILL_I_ACCEPT_NO_LIMITS=1" in found["GRISTMILL_MODE"].right
-    assert load(**REAL).mode_of("openai") is ServiceMode.REAL
+@pytest.mark.parametrize(
+    ("given", "limits"),
+    [
+        ("", {}),
+        ("none", {"total": None}),
+        ("5/day", {"day": 5 * 10**9}),
+        (" $0.5 / Day, 100/month,1e3/total", {"day": 5 * 10**8, "month": 10**11, "total": 10**12}),
+        ("0/day", {"day": 0}),
+    ],
+)
+def test_a_budget_is_amounts_by_period_or_none_on_purpose(given, limits):
+    assert limits_of(load(GRISTMILL_BUDGET=given).budget) == limits
 
 
-def test_hybrid_mode_is_refused_whatever_is_accepted():
+@pytest.mark.parametrize(
+    "given",
+    [
+        "5",
+        "5/week",
+        "five/day",
+        "-1/day",
+        "nan/day",
+        "1e99/day",
+        "5/day,6/day",
+        "1e-10/day",
+        "/day",
+    ],
+)
+def test_a_budget_that_makes_no_sense_is_refused(given):
+    assert list(problems(GRISTMILL_BUDGET=given)) == ["GRISTMILL_BUDGET"]
+
+
+def test_hybrid_mode_is_refused():
     found = problems(**{**REAL, "GRISTMILL_MODE": "hybrid"})
     assert list(found) == ["GRISTMILL_MODE"]
     assert "not built" in found["GRISTMILL_MODE"].wrong
@@ -472,8 +497,8 @@ def test_a_services_own_mode_wins_over_the_general_one():
 def test_a_program_can_give_settings_but_not_get_around_the_rules(tmp_path):
     settings = Settings(home=tmp_path, openai_api_key="sk-fake")  # type: ignore[arg-type]
     assert row(settings, "GRISTMILL_HOME") == (str(tmp_path), Source.CODE)
-    with pytest.raises(InvalidSettings, match="GRISTMILL_I_ACCEPT_NO_LIMITS"):
-        Settings(mode_openai=ServiceMode.REAL, openai_api_key="sk-fake")  # type: ignore[arg-type]
+    with pytest.raises(InvalidSettings, match="OPENAI_API_KEY"):
+        Settings(mode_openai=ServiceMode.REAL)
 
 
 def test_settings_cannot_be_changed():
@@ -493,7 +518,7 @@ def test_the_page_about_configuration_is_made_from_the_settings():
 
 def test_every_example_is_right():
     for words in Settings.words().values():
-        if words.name not in {"GRISTMILL_ENVIRONMENT", "GRISTMILL_I_ACCEPT_NO_LIMITS"}:
+        if words.name != "GRISTMILL_ENVIRONMENT":
             load(**{words.name: words.example})
     load(GRISTMILL_ENVIRONMENT="production", **REAL)
 
@@ -511,7 +536,7 @@ def test_the_example_file_lists_every_setting_and_loads(tmp_path):
     }
     assert changed == {
         *("DATABASE_URL", "GRISTMILL_SIMULATOR_URL", "GRISTMILL_PARSE_POLL_SECONDS", *KEYS),
-        "GRISTMILL_PARSE_LANGUAGES",
+        *("GRISTMILL_PARSE_LANGUAGES", "GRISTMILL_BUDGET"),
         *("GRISTMILL_MODE_OPENAI", "GRISTMILL_MODE_LLAMAPARSE", "GRISTMILL_MODE_SUPABASE"),
     }
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from gristmill.cli import configuration, simulator
+from gristmill.cli import budget, configuration, simulator
 from gristmill.cli.run import run, version
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Begin with:  gristmill ingest paper.pdf  and then  gristmill search 'a question'",
 )
+app.add_typer(budget.app, name="budget")
 app.add_typer(configuration.app, name="config")
 app.add_typer(simulator.app, name="simulator")
 

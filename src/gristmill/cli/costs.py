@@ -4,8 +4,8 @@ from typing import cast
 
 from rich.table import Table
 
+from gristmill.amounts import dollars
 from gristmill.cli.present import console, one_line, print_json, tell_table
-from gristmill.costs.amounts import dollars
 from gristmill.costs.report import CostLine, CostReport, Grouping
 from gristmill.library import Gristmill
 

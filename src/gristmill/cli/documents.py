@@ -3,6 +3,7 @@
 import typer
 from rich.table import Table
 
+from gristmill.amounts import dollars
 from gristmill.cli.present import (
     ago,
     console,
@@ -16,7 +17,6 @@ from gristmill.cli.present import (
     status_of,
     tell_table,
 )
-from gristmill.costs.amounts import dollars
 from gristmill.errors import InvalidArgument
 from gristmill.library import Gristmill
 from gristmill.pipeline.document import (

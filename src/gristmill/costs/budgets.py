@@ -1,28 +1,21 @@
-"""Limits that a person sets, what is left of them, and the refusal that they mean.
+"""Limits that a person sets, and what is left of them.
 
 A limit is for a scope (all there is, a service, a collection, a document) and a period (day, month,
 total; days and months of UTC by the database's clock). Money of different origins has limits of
 its own. The database decides what fits; here limits are set and read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final, Literal, get_args
+from datetime import datetime
+from typing import Final, Literal, get_args
 
 from gristmill.contract import Origin
-from gristmill.costs.amounts import dollars
 from gristmill.database.engine import Database
-from gristmill.errors import BudgetExceeded, InvalidArgument
+from gristmill.errors import InvalidArgument
+from gristmill.settings.budget import Period
 
 Scope = Literal["global", "service", "collection", "document"]
-Period = Literal["day", "month", "total"]
-
-# What is only held comes free when the calls under way end.
-HELD_SECONDS: Final = 20.0
-ADVICE: Final = "It goes on by itself; or raise the limit: gristmill budget set --help."
-
-_PERIOD_NAMES: Final[Mapping[str, str]] = {"day": "daily", "month": "monthly", "total": "total"}
 
 _SET: Final = "SELECT set_limit(%s, %s, %s, %s, %s)"
 
@@ -105,6 +98,19 @@ async def set_limit(database: Database, origin: Origin, limit: Limit) -> None:
         await connection.execute(_SET, values)
 
 
+async def seed_limits(database: Database, origin: Origin, limits: Sequence[Limit]) -> bool:
+    """Sets these, if nobody has set any limit for this origin yet; False if somebody has."""
+    async with database.transaction() as connection:
+        await connection.execute("SELECT pg_advisory_xact_lock(limits_lock())")
+        cursor = await connection.execute("SELECT FROM limits WHERE origin = %s LIMIT 1", (origin,))
+        if await cursor.fetchone() is not None:
+            return False
+        for limit in limits:
+            values = (origin, limit.scope, limit.key, limit.period, limit.nano_dollars)
+            await connection.execute(_SET, values)
+        return True
+
+
 async def clear_limit(
     database: Database, origin: Origin, scope: Scope, period: Period, key: str = ""
 ) -> bool:
@@ -112,6 +118,25 @@ async def clear_limit(
     async with database.connection() as connection:
         row = await (await connection.execute(_CLEAR, (origin, scope, key, period))).fetchone()
     return row is not None and bool(row["cleared"])
+
+
+async def refuse_last(database: Database, period: Period) -> None:
+    """Checks that real money has another global limit than this one.
+
+    Raises:
+        InvalidArgument: it has none.
+    """
+    async with database.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT FROM limits"
+            " WHERE origin = 'real' AND scope = 'global' AND period <> %s LIMIT 1",
+            (period,),
+        )
+        if await cursor.fetchone() is None:
+            raise InvalidArgument(
+                "This is the only limit of all real money. Set another one first, or say that there"
+                " is to be none: gristmill budget set --no-limit."
+            )
 
 
 async def balances(database: Database, *, most: int = 1000) -> list[Balance]:
@@ -128,46 +153,6 @@ async def has_global_limit(database: Database, origin: Origin) -> bool:
             "SELECT FROM limits WHERE origin = %s AND scope = 'global' LIMIT 1", (origin,)
         )
         return await cursor.fetchone() is not None
-
-
-def exceeded(tight: Mapping[str, Any]) -> BudgetExceeded:
-    """The refusal of a hold by the balance that it does not fit."""
-    limit, spent, asked = tight["nano_dollars"], tight["posted"], tight["asked"]
-    return BudgetExceeded(
-        _told(tight),
-        scope=tight["scope"],
-        key=tight["key"],
-        period=tight["period"],
-        limit=limit,
-        spent=spent,
-        held=tight["held"],
-        asked=asked,
-        window_end=None
-        if tight["ends_at"] is None
-        else datetime.fromtimestamp(tight["ends_at"], UTC),
-        retry_after=_wait(limit, spent, asked, tight["seconds_left"]),
-        advice=ADVICE
-        if asked <= limit
-        else f"Set it to {dollars(asked)} or more: gristmill budget set.",
-    )
-
-
-def _told(tight: Mapping[str, Any]) -> str:
-    amounts = {name: dollars(tight[name]) for name in ("nano_dollars", "posted", "held", "asked")}
-    whose = "" if tight["scope"] == "global" else f" of the {tight['scope']} {tight['key']}"
-    return (
-        f"The {_PERIOD_NAMES[tight['period']]} limit{whose} is {amounts['nano_dollars']}:"
-        f" {amounts['posted']} are spent and {amounts['held']} held,"
-        f" and this may cost up to {amounts['asked']}."
-    )
-
-
-def _wait(limit: int, spent: int, asked: int, seconds_left: float | None) -> float | None:
-    if asked > limit:
-        return None
-    if spent + asked <= limit:
-        return HELD_SECONDS
-    return None if seconds_left is None else max(0.0, float(seconds_left))
 
 
 def _listed(choices: object) -> str:

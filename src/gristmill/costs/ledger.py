@@ -21,7 +21,7 @@ from uuid import UUID, uuid4
 import orjson
 
 from gristmill.contract import Origin, Usage
-from gristmill.costs.budgets import exceeded
+from gristmill.costs.refusals import exceeded
 from gristmill.database.engine import Database, Row
 from gristmill.errors import DatabaseUnavailable
 from gristmill.telemetry.logging import get_logger

@@ -15,9 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from gristmill.contract import ServiceHealth
+from gristmill.contract import Origin, ServiceHealth
+from gristmill.costs import budgets
+from gristmill.costs.budgets import Balance, Limit, Scope
 from gristmill.costs.report import CostReport, Grouping, report
-from gristmill.errors import GristmillError
+from gristmill.errors import BudgetExceeded, GristmillError
 from gristmill.library.sources import printable, walk
 from gristmill.library.watching import IngestReport, OnProgress, Watch
 from gristmill.pipeline import catalogue, intake
@@ -29,8 +31,10 @@ from gristmill.pipeline.document import (
 )
 from gristmill.pipeline.formats import EXTENSIONS
 from gristmill.pipeline.inspection import hash_file
+from gristmill.pipeline.store import wake_parked
 from gristmill.search.query import Answer
 from gristmill.settings import Settings, load_settings
+from gristmill.settings.budget import Period
 from gristmill.system import System
 
 if TYPE_CHECKING:
@@ -157,6 +161,34 @@ class Gristmill:
         summary = await catalogue.find(self._system.database, document_id)
         await delete(await self._system.context(), summary.id)
         return summary
+
+    async def budget(self) -> list[Balance]:
+        """Every limit, with what is spent, held and left of it now."""
+        return await budgets.balances(self._system.database)
+
+    async def set_budget(self, *limits: Limit, origin: Origin | None = None) -> None:
+        """Sets limits, or changes them; documents that were parked for lack of money are woken.
+
+        They are for real or for simulated money: `origin`, or that of the present mode.
+        """
+        for limit in limits:
+            await budgets.set_limit(self._system.database, origin or self._system.money, limit)
+        await wake_parked(self._system.database, BudgetExceeded.__name__)
+
+    async def clear_budget(
+        self, scope: Scope, period: Period, key: str = "", *, origin: Origin | None = None
+    ) -> bool:
+        """Removes a limit; False if there was none. Documents that were parked for it are woken.
+
+        Raises:
+            InvalidArgument: real money would be left without any global limit.
+        """
+        whose, database = origin or self._system.money, self._system.database
+        if whose is Origin.REAL and scope == "global":
+            await budgets.refuse_last(database, period)
+        cleared = await budgets.clear_limit(database, whose, scope, period, key)
+        await wake_parked(database, BudgetExceeded.__name__)
+        return cleared
 
     async def costs(self, by: Grouping = "service") -> CostReport:
         """What was spent, grouped by service, day, collection or document.

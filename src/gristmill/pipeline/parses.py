@@ -31,12 +31,14 @@ ON CONFLICT (fingerprint) DO UPDATE SET fingerprint = excluded.fingerprint
 RETURNING *
 """
 
+# A driver that is parked with nothing sent, for lack of money say, holds nobody else up.
 _DRIVE: Final = f"""
 WITH {MINE}
 UPDATE parses p SET driver = mine.id FROM mine
 WHERE p.id = %(parse)s AND p.status NOT IN ('submitted', 'completed', 'stored') AND (
     p.driver IS NULL OR p.driver = mine.id OR NOT EXISTS (
-        SELECT FROM documents d WHERE d.id = p.driver AND d.status <> ALL (%(ended)s)))
+        SELECT FROM documents d WHERE d.id = p.driver AND d.status <> ALL (%(ended)s)
+        AND NOT (d.status = 'parked' AND p.status IN ('new', 'uploaded', 'failed'))))
 RETURNING p.*
 """
 
@@ -45,6 +47,7 @@ _SUBMITTING: Final = """
 status = 'submitting', file_id = %(file_id)s, attempts = attempts + 1,
 submitting_since = clock_timestamp()
 """
+_STILL_DRIVES: Final = "p.driver = mine.id"
 _FAILED: Final = "status = 'failed', error = %(error)s"
 _RESTARTED: Final = """
 status = 'new', tag = %(tag)s, file_id = NULL, job_id = NULL, error = NULL, submitted_at = NULL,
@@ -180,7 +183,14 @@ async def mark_uploaded(connection: Connection, work: Work, parse: Parse) -> Par
 async def mark_submitting(
     connection: Connection, work: Work, parse: Parse, file_id: str | None
 ) -> Parse:
-    return await _changed(connection, work, parse, _SUBMITTING, {"file_id": file_id})
+    """From here on a job may exist.
+
+    Raises:
+        LostClaim: somebody else has taken the document over, or another document the parse.
+    """
+    return await _changed(
+        connection, work, parse, _SUBMITTING, {"file_id": file_id}, only_if=_STILL_DRIVES
+    )
 
 
 async def mark_failed(connection: Connection, work: Work, parse: Parse, error: str) -> Parse:
@@ -193,7 +203,13 @@ async def restart(connection: Connection, work: Work, parse: Parse) -> Parse:
 
 
 async def _changed(
-    connection: Connection, work: Work, parse: Parse, new: str, values: Mapping[str, object]
+    connection: Connection,
+    work: Work,
+    parse: Parse,
+    new: str,
+    values: Mapping[str, object],
+    *,
+    only_if: str = "true",
 ) -> Parse:
     """The parse as changed under the claim of its driver.
 
@@ -201,7 +217,8 @@ async def _changed(
         LostClaim: somebody else has taken the document over.
     """
     statement = (
-        f"WITH {MINE} UPDATE parses p SET {new} FROM mine WHERE p.id = %(parse)s RETURNING p.*"
+        f"WITH {MINE} UPDATE parses p SET {new} FROM mine"
+        f" WHERE p.id = %(parse)s AND {only_if} RETURNING p.*"
     )
     arguments = {"id": work.document_id, "claim": work.claim, "parse": parse.id, **values}
     row = await (await connection.execute(statement.encode(), arguments)).fetchone()

@@ -83,9 +83,17 @@ WHERE d.status <> ALL (%(ended)s)
   AND NOT (d.status = 'parked' AND d.next_try > clock_timestamp())
   AND NOT (d.stage = 'parsing' AND (p.status = 'submitted' OR EXISTS (
         SELECT FROM documents o WHERE o.id = p.driver AND o.id <> d.id
-        AND o.status <> ALL (%(ended)s))))
+        AND o.status <> ALL (%(ended)s)
+        AND NOT (o.status = 'parked' AND p.status IN ('new', 'uploaded', 'failed')))))
   AND NOT EXISTS (SELECT FROM procrastinate_jobs j
                   WHERE j.lock = d.id AND j.status IN ('todo', 'doing'))
+"""
+
+
+_WAKE_PARKED: Final = """
+SELECT wake(d.id, CASE d.stage WHEN 'uploaded' THEN 'host:' || v.host ELSE %(queue)s END)
+FROM documents d JOIN versions v ON v.id = d.building_id
+WHERE d.status = 'parked' AND d.error_kind = %(kind)s
 """
 
 
@@ -244,6 +252,13 @@ async def wake_untended(database: Database) -> int:
     async with database.connection() as connection:
         arguments = {"ended": ENDED_NAMES, "queue": QUEUE}
         return len(await (await connection.execute(_UNTENDED, arguments)).fetchall())
+
+
+async def wake_parked(database: Database, kind: str) -> int:
+    """Queues a look at every document that is parked for this kind of error; their number."""
+    async with database.connection() as connection:
+        arguments = {"kind": kind, "queue": QUEUE}
+        return len(await (await connection.execute(_WAKE_PARKED, arguments)).fetchall())
 
 
 def host_queue(host: str) -> str:

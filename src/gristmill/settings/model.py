@@ -25,6 +25,7 @@ from gristmill.settings.addresses import (
     LoopbackAddress,
     mask_database_url,
 )
+from gristmill.settings.budget import checked_budget
 from gristmill.settings.languages import checked_languages
 from gristmill.settings.values import InvalidSettings, Setting, SettingRow, Source, as_text
 
@@ -130,15 +131,17 @@ class Settings(BaseModel):
         ANY_CASE,
         Setting("GRISTMILL_MODE_SUPABASE", "The same for file storage alone.", MODES, "mock"),
     ] = None
-    i_accept_no_limits: Annotated[
-        bool,
+    budget: Annotated[
+        str,
+        AfterValidator(checked_budget),
         Setting(
-            "GRISTMILL_I_ACCEPT_NO_LIMITS",
-            "Lets real services be used, and paid, without any limit.",
-            "1 or 0",
-            "1",
+            "GRISTMILL_BUDGET",
+            "Most that services may cost in all, in dollars. Counts only until a limit is set in "
+            "the database: gristmill budget set.",
+            "amounts for a day, a month or in total, such as 5/day,100/month; or none",
+            "5/day,100/month",
         ),
-    ] = False
+    ] = ""
     allow_mock_in_production: Annotated[
         bool,
         Setting(

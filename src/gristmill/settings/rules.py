@@ -1,4 +1,4 @@
-"""What holds between settings: values that do not go together, and spending without a limit."""
+"""What holds between settings: values that do not go together."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
@@ -53,12 +53,6 @@ def _refusal(settings: "Settings", mode: ServiceMode) -> tuple[str, str, str] | 
         return (
             "It is hybrid, which cannot be used yet: falling back to a simulator is not built.",
             "mock or real",
-            "mock",
-        )
-    if mode is ServiceMode.REAL and not settings.i_accept_no_limits:
-        return (
-            "Real services are paid for, and no budget that stops the spending is built yet.",
-            "mock, or GRISTMILL_I_ACCEPT_NO_LIMITS=1 beside it to spend without any limit",
             "mock",
         )
     production = settings.environment == "production" and not settings.allow_mock_in_production

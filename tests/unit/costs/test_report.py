@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gristmill.amounts import dollars
 from gristmill.contract import Origin, Usage
-from gristmill.costs.amounts import dollars
 from gristmill.costs.ledger import End, EntryKind, Hold
 from gristmill.costs.prices import PRICES, credit_usage
 from gristmill.costs.report import CostLine, CostReport, report
