@@ -52,10 +52,10 @@ class Downloads:
     def describe(self, request: Request, row: sqlite3.Row) -> Response:
         """What the routes for HEAD answer, from the row alone: 200, whatever is asked.
 
-        Ranges, conditions and `download` do not count; only Cache-Control looks at the ETag that
-        the client has. (source of the server, HeadRenderer)
+        Ranges, conditions and `download` do not count, nor what the object says of robots; only
+        Cache-Control looks at the ETag that the client has. (source of the server, HeadRenderer)
         """
-        headers = _headers(row)
+        headers = _headers(row) | {"x-robots-tag": "none"}
         headers["cache-control"] = _cache_control(request, row, "must-revalidate")
         headers["content-length"] = str(row["size"])
         return Response(headers=headers)

@@ -12,7 +12,7 @@ from gristmill_simulators import __version__
 from gristmill_simulators.misbehaviour import Misbehaviour
 from gristmill_simulators.operation import Handler, route
 from gristmill_simulators.simulator import Simulator
-from gristmill_simulators.supabase_storage import cors, errors, head, state
+from gristmill_simulators.supabase_storage import cors, errors, head, s3, state
 from gristmill_simulators.supabase_storage.access import caller
 from gristmill_simulators.supabase_storage.buckets import Buckets
 from gristmill_simulators.supabase_storage.cdn import Cdn

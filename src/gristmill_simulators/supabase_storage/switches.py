@@ -41,6 +41,8 @@ class Switches(BaseModel):
     `empty_bucket_lag_seconds`: emptying is queued on hosted projects ("up to an hour"; what it
     usually takes is not published) and immediate where the queue is off.
     `empty_bucket_most`: the objects a bucket may hold to be emptied, a server's configuration.
+    `cdn_purge`: a server that was told of no CDN refuses to purge one; hosted projects on the paid
+    plans have one, and it is told.
     `signed_upload_lifetime_seconds`: 2 h on hosted projects, 60 s by a server's default.
     `resumable_lifetime_seconds`: 24 h on hosted projects, 1 h by a server's default.
     """
@@ -53,5 +55,6 @@ class Switches(BaseModel):
     error_codes: bool = True
     empty_bucket_lag_seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     empty_bucket_most: int = Field(default=200_000, ge=0)
+    cdn_purge: bool = False
     signed_upload_lifetime_seconds: int = Field(default=7200, gt=0)
     resumable_lifetime_seconds: float = Field(default=86_400, gt=0, allow_inf_nan=False)
