@@ -1,10 +1,12 @@
 """Uploads, raw and multipart, as storage3 sees them."""
 
+from base64 import b64encode
+
 import httpx
 import pytest
 from storage3 import AsyncStorageClient
 from storage3.exceptions import StorageApiError
-from storage_calls import SERVICE, TEXT, refusal, seen
+from storage_calls import SERVICE, TEXT, refusal, seen, switch
 
 
 async def taken(http: httpx.AsyncClient) -> None:
@@ -161,6 +163,17 @@ async def test_a_raw_body_without_a_length_is_not_limited(new_bucket, http):
     path = f"/supabase/object/{small.id}/a"
     assert (await http.post(path, content=chunks(), headers=SERVICE)).status_code == 200
     assert (await small.info("a"))["size"] == 11
+
+
+async def test_uploads_in_one_request_have_a_limit_of_their_own(docs, http, control):
+    await switch(control, standard_upload_size_limit=10)
+    assert await refusal(docs.upload("a", b"x" * 11, TEXT)) == ("413", "Payload too large")
+    await docs.upload("a", b"x" * 10, TEXT)
+    name, key = b64encode(docs.id.encode()).decode(), b64encode(b"b").decode()
+    headers = {"upload-metadata": f"bucketName {name},objectName {key}", "upload-length": "11"}
+    headers |= {"tus-resumable": "1.0.0", **SERVICE}
+    resumable = await http.post("/supabase/upload/resumable", headers=headers)
+    assert resumable.status_code == 201
 
 
 async def test_the_type_of_a_raw_body_must_match_with_its_parameters(new_bucket, http):

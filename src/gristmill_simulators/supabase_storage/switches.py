@@ -43,6 +43,8 @@ class Switches(BaseModel):
     `empty_bucket_most`: the objects a bucket may hold to be emptied, a server's configuration.
     `cdn_purge`: a server that was told of no CDN refuses to purge one; hosted projects on the paid
     plans have one, and it is told.
+    `standard_upload_size_limit`, in bytes: of an upload in one request. The vendor says 5 GB and
+    not whether they are decimal; a server of one's own has none beside the global one.
     `signed_upload_lifetime_seconds`: 2 h on hosted projects, 60 s by a server's default.
     `resumable_lifetime_seconds`: 24 h on hosted projects, 1 h by a server's default.
     """
@@ -56,5 +58,6 @@ class Switches(BaseModel):
     empty_bucket_lag_seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     empty_bucket_most: int = Field(default=200_000, ge=0)
     cdn_purge: bool = False
+    standard_upload_size_limit: int = Field(default=5 * 1024**3, ge=0)
     signed_upload_lifetime_seconds: int = Field(default=7200, gt=0)
     resumable_lifetime_seconds: float = Field(default=86_400, gt=0, allow_inf_nan=False)

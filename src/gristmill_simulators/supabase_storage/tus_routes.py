@@ -115,10 +115,10 @@ class Resumable:
             raise TusError(403, "Upload-Offset header required\n")
         row = self._found(request)
         with self._alone(row["id"]):
-            row = await self._with_length(request, row)
             at = tus_state.offset(self._folders, row)
             if given != at:
                 raise TusError(409, "Upload-Offset conflict\n")
+            row = await self._with_length(request, row, at)
             return answer(204, await self._append(request, row, at))
 
     async def terminate(self, request: Request) -> Response:
@@ -220,11 +220,11 @@ class Resumable:
         finally:
             self._written.discard(upload)
 
-    async def _with_length(self, request: Request, row: sqlite3.Row) -> sqlite3.Row:
+    async def _with_length(self, request: Request, row: sqlite3.Row, at: int) -> sqlite3.Row:
         length = tus_protocol.number(request, "upload-length")
         if length is None:
             return row
-        if row["length"] is not None or length < tus_state.offset(self._folders, row):
+        if row["length"] is not None or length < at:
             raise TusError(400, tus_protocol.LENGTH_REQUIRED)
         self._check_size(self._buckets.find(row["bucket_id"]), length)
         await self._simulator.database.write(lambda db: tus_state.set_length(db, row["id"], length))

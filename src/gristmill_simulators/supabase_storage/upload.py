@@ -116,7 +116,8 @@ class Uploads:
 
     async def _store(self, request: Request, who: Caller, *, upsert: bool) -> str:
         bucket, key = request.path_params["bucket"], request.path_params["key"]
-        most = self._simulator.settings.current.supabase.global_file_size_limit
+        switches = self._simulator.settings.current.supabase
+        most = min(switches.global_file_size_limit, switches.standard_upload_size_limit)
         limits = Limits.of(self._buckets.find(bucket), key, most)
 
         def admit(said: Description) -> None:
