@@ -13,7 +13,7 @@ from tempfile import mkstemp
 from gristmill.contract import ServiceInterface
 from gristmill.costs.ledger import Ledger
 from gristmill.database.engine import Database
-from gristmill.errors import UnreadableSource
+from gristmill.errors import TooLarge, UnreadableSource
 from gristmill.pipeline.children import ChildPool
 from gristmill.pipeline.document import EmbeddingOptions, PipelineOptions, StorageOptions, Version
 from gristmill.pipeline.inspection import hash_file
@@ -91,10 +91,7 @@ class Context:
         os.close(handle)
         path = Path(name)
         try:
-            bucket = self.options.storage.bucket
-            await self.services.execute(DownloadObject(bucket=bucket, key=key, to=path))
-            content, _ = await asyncio.to_thread(hash_file, path, max_bytes=self.limits.file_bytes)
-            if content != version.sha256:
+            if not await self._fetched(version, key, path):
                 raise UnreadableSource(
                     f"The stored file of {version.name} is not the one that was taken in.",
                     advice="Ingest it again from its source.",
@@ -102,6 +99,16 @@ class Context:
             yield path
         finally:
             path.unlink(missing_ok=True)
+
+    async def _fetched(self, version: Version, key: str, path: Path) -> bool:
+        """Whether the object that is there now was the file; no more of it than that is fetched."""
+        bucket, most = self.options.storage.bucket, version.size
+        try:
+            await self.services.execute(DownloadObject(bucket=bucket, key=key, to=path, most=most))
+        except TooLarge:
+            return False
+        content, _ = await asyncio.to_thread(hash_file, path, max_bytes=self.limits.file_bytes)
+        return content == version.sha256
 
 
 def _stamp(path: Path) -> Stamp | None:

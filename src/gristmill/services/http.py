@@ -30,6 +30,11 @@ _PIECE = 1 << 16  # bytes
 # of a parse: 2,000 of the 64 KiB that the vendor gives at most.
 ANSWER_BYTES = 256 << 20
 ANSWER_SECONDS = 300.0  # for all of its body, however it drips
+_ERROR_BYTES = 1 << 18  # of what explains an error; the rest of it is not read
+
+# Where their packages are installed, httpx decodes these too; they inflate a kilobyte to gigabytes
+# before anybody can count, as do codings on top of each other.
+_BOTTOMLESS = frozenset({"br", "zstd"})
 
 
 def create_client(
@@ -50,6 +55,7 @@ def create_client(
     return _BoundedClient(
         answer_bytes=answer_bytes,
         answer_seconds=answer_seconds,
+        headers={"accept-encoding": "gzip, deflate"},
         transport=_Transport(trust_env=False, limits=limits),
         timeout=httpx.Timeout(read_timeout, connect=connect_timeout),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
@@ -78,7 +84,7 @@ class _BoundedClient(httpx.AsyncClient):
         **arguments: Any,  # noqa: ANN401 — httpx's own
     ) -> httpx.Response:
         response = await super().send(request, stream=True, **arguments)
-        if stream:
+        if stream and response.is_success:
             return response
         try:
             async with asyncio.timeout(self._answer_seconds):
@@ -91,14 +97,17 @@ class _BoundedClient(httpx.AsyncClient):
         return response
 
     async def _whole(self, response: httpx.Response) -> bytes:
+        limit = self._answer_bytes if response.is_success else _ERROR_BYTES
         parts, size = [], 0
         async for part in response.aiter_bytes():
             size += len(part)
-            if size > self._answer_bytes:
-                text = f"the answer has more than {self._answer_bytes:,} bytes"
-                raise AnswerTooLarge(text, request=response.request)
             parts.append(part)
-        return b"".join(parts)
+            if size > limit:
+                break
+        if size > limit and response.is_success:
+            text = f"the answer has more than {limit:,} bytes"
+            raise AnswerTooLarge(text, request=response.request)
+        return b"".join(parts)[:limit]
 
 
 class _Transport(AiohttpTransport):
@@ -121,9 +130,17 @@ class _Transport(AiohttpTransport):
             # would hold us for ever.
             async with asyncio.timeout(patience) as limit:
                 response = await super().handle_async_request(_in_pieces(request, limit, patience))
+        await _check_coding(response, request)
         if isinstance(response.stream, httpx.AsyncByteStream):
             response.stream = _Body(response.stream)
         return response
+
+
+async def _check_coding(response: httpx.Response, request: httpx.Request) -> None:
+    coding = response.headers.get("content-encoding", "").strip().lower()
+    if "," in coding or coding in _BOTTOMLESS:
+        await response.aclose()
+        raise httpx.DecodingError(f"it is coded as {coding[:80]!r}", request=request)
 
 
 def _patience(request: httpx.Request) -> float | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gzip
 import threading
 import tracemalloc
 
@@ -115,3 +116,43 @@ async def test_a_disk_that_fails_in_the_middle_is_named(vendor, supabase, tmp_pa
     vendor.accept = swallow
     with pytest.raises(errors.UnreadableSource, match="Input/output error"):
         await supabase.execute(UploadObject("b", "k", path, "text/plain"))
+
+
+def endless(status):
+    """An answer that never ends."""
+
+    async def pour(_request, _reader, writer):
+        writer.transport.set_write_buffer_limits(0)
+        writer.write(b"HTTP/1.1 %d X\r\nconnection: close\r\n\r\n" % status)
+        while not writer.is_closing():
+            writer.write(PIECE)
+            await writer.drain()
+
+    return pour
+
+
+async def test_no_more_of_an_object_is_fetched_than_was_asked_for(vendor, supabase, tmp_path):
+    """Whoever may write to the bucket would fill the disk."""
+    vendor.does(endless(200))
+    with pytest.raises(errors.TooLarge, match="more than the 1,000,000 bytes"):
+        await supabase.execute(DownloadObject("b", "k", tmp_path / "large", most=1_000_000))
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_bytes_are_counted_as_they_are_written_not_as_they_travel(vendor, supabase, tmp_path):
+    vendor.says(200, gzip.compress(bytes(8 << 20)), {"content-encoding": "gzip"})
+    with pytest.raises(errors.TooLarge):
+        await supabase.execute(DownloadObject("b", "k", tmp_path / "large", most=1_000_000))
+
+
+async def test_an_object_of_just_the_size_that_was_asked_for_is_taken(vendor, supabase, tmp_path):
+    vendor.says(200, b"grain" * 1000)
+    result = await supabase.execute(DownloadObject("b", "k", tmp_path / "file", most=5000))
+    assert result.value == (tmp_path / "file").stat().st_size == 5000
+
+
+async def test_an_error_without_end_is_not_held_in_memory(vendor, supabase, tmp_path, peak):
+    vendor.does(endless(503))
+    with pytest.raises(errors.Unavailable, match="503"):
+        await supabase.execute(DownloadObject("b", "k", tmp_path / "large"))
+    assert peak() < LITTLE

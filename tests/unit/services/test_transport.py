@@ -291,6 +291,24 @@ async def test_an_answer_that_inflates_is_not_held_in_memory_either(vendor, boun
             await openai.execute(ListModels())
 
 
+@pytest.mark.parametrize("coding", ["gzip, gzip", "gzip,gzip", "br", "ZSTD"])
+async def test_codings_that_inflate_before_anybody_can_count_are_refused(vendor, bounded, coding):
+    """A kilobyte that is gzip inside of gzip becomes a gigabyte in the first piece."""
+    bomb = gzip.compress(gzip.compress(b" " * 10_000_000))
+    vendor.says(200, bomb, {"content-encoding": coding})
+    async with bounded() as openai:
+        with pytest.raises(errors.InvalidResponse, match="coded as"):
+            await openai.execute(ListModels())
+    assert vendor.requests[0].headers["accept-encoding"] == "gzip, deflate"
+
+
+async def test_a_long_error_is_told_by_its_status_and_the_rest_is_left(vendor, bounded):
+    vendor.says(503, b" " * (8 << 20))
+    async with bounded() as openai:
+        with pytest.raises(errors.Unavailable, match="503"):
+            await openai.execute(ListModels())
+
+
 async def test_an_answer_that_drips_is_not_waited_for_for_ever(vendor, bounded):
     async def drips(_request, _reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")

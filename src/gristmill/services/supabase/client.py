@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import httpx
 
-from gristmill.errors import InvalidResponse, Rejected, UnreadableSource
+from gristmill.errors import InvalidResponse, Rejected, TooLarge, UnreadableSource
 from gristmill.services import failures
 from gristmill.services.supabase.errors import Fields, read_fields, wrong_address
 from gristmill.services.supabase.keys import checked_bucket
@@ -86,22 +86,26 @@ class DownloadClient(Client):
     """Sends the body to a file and hands the SDK an empty one."""
 
     def __init__(
-        self, http: httpx.AsyncClient, headers: Mapping[str, str], file: IO[bytes]
+        self,
+        http: httpx.AsyncClient,
+        headers: Mapping[str, str],
+        file: IO[bytes],
+        most: int | None,
     ) -> None:
         super().__init__(http, headers)
         self._file = file
+        self._most = most
         self.size = 0
 
     async def request(self, method: str, url: str, **arguments: Any) -> httpx.Response:  # noqa: ANN401 — the SDK's choice
         response = await self._http.send(self._built(method, url, arguments), stream=True)
         try:
-            if not response.is_success:
-                await response.aread()
             _check(response)
             self._check_part(response)
             async for chunk in response.aiter_bytes(_DOWNLOAD_PIECE):
-                await asyncio.to_thread(self._file.write, chunk)
                 self.size += len(chunk)
+                self._check_size()
+                await asyncio.to_thread(self._file.write, chunk)
         finally:
             await response.aclose()
         self.answer = _without_body(response)
@@ -111,6 +115,11 @@ class DownloadClient(Client):
         if "range" in self._headers and response.status_code != 206:
             said = "asked for a part of an object, it sends the whole"
             raise failures.failure(InvalidResponse, SERVICE, said, status=response.status_code)
+
+    def _check_size(self) -> None:
+        if self._most is not None and self.size > self._most:
+            said = f"the object has more than the {self._most:,} bytes that were asked for"
+            raise failures.failure(TooLarge, SERVICE, said)
 
 
 def _check(response: httpx.Response) -> None:
@@ -220,8 +229,10 @@ class Sdk:
     def call(self, headers: Mapping[str, str] | None = None) -> Call:
         return self._with(Client(self._http, headers or {}))
 
-    def download(self, file: IO[bytes], headers: Mapping[str, str]) -> tuple[Call, DownloadClient]:
-        client = DownloadClient(self._http, headers, file)
+    def download(
+        self, file: IO[bytes], headers: Mapping[str, str], most: int | None
+    ) -> tuple[Call, DownloadClient]:
+        client = DownloadClient(self._http, headers, file, most)
         return self._with(client), client
 
     def _with(self, client: Client) -> Call:

@@ -134,7 +134,7 @@ async def _download(sdk: Sdk, operation: DownloadObject) -> Reply[int]:
     file = await asyncio.to_thread(_beside, operation.to)
     try:
         with closing(file):
-            call, client = sdk.download(file, headers)
+            call, client = sdk.download(file, headers, operation.most)
             await call.asked(call.bucket(operation.bucket).download(key))
             await asyncio.to_thread(_flush, file)
         await asyncio.to_thread(os.replace, file.name, operation.to)

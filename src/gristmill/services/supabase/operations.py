@@ -151,13 +151,15 @@ class CreateObject(StorageOperation[StoredObject]):
 class DownloadObject(StorageOperation[int]):
     """Writes an object, or a part of it, to the file `to`, whole or not at all; answers the bytes.
 
-    A disk that cannot take it is an `OSError`; a part that the object does not have is `Rejected`.
+    A disk that cannot take it is an `OSError`; a part that the object does not have is `Rejected`,
+    and one of more than `most` bytes, where that is given, `TooLarge`: no more is written.
     """
 
     bucket: str
     key: str
     to: Path
     part: ByteRange | None = None
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
