@@ -83,6 +83,8 @@ async def test_user_metadata_comes_by_header_for_raw_bodies(docs, http: httpx.As
 async def test_the_type_of_a_form_s_file_loses_its_parameters(docs):
     await docs.upload("a.txt", b"x")  # the SDK says text/plain;charset=UTF-8
     assert (await docs.info("a.txt"))["content_type"] == "text/plain"
+    await docs.upload("b.csv", b"x", {"content-type": "Text/CSV; header=present"})
+    assert (await docs.info("b.csv"))["content_type"] == "text/csv"
 
 
 async def test_cache_control_of_a_form_is_seconds_whatever_it_says(docs):

@@ -34,7 +34,8 @@ Not faithful:
 - resumable uploads: a second writer gets 423 at once, the first is not asked to give way; any size
   of piece is taken; the scheme of `Location` is the request's; expired uploads answer 410, and 404
   a day later;
-- the S3 protocol, image transformation and the CDN do not exist yet: 404;
+- the S3 protocol refuses everybody, as where no S3 keys were made; nothing is cached, so a purge of
+  the CDN forgets nothing; image transformation does not exist: 404;
 - a key may not contain `.` or `..` segments on any backend; keys are limited to 1,024 bytes;
 - dates in `x-robots-tag` are ISO 8601 or RFC 5322; a form that breaks off or holds a second file
   is answered `No content provided`, or the second file is ignored.
