@@ -64,7 +64,9 @@ async def _serve(arguments: argparse.Namespace) -> None:
         watcher = asyncio.create_task(
             background.end_when_idle(server, arguments.idle_seconds, stop)
         )
-    sys.stdout.write(f"Simulators of LlamaCloud, OpenAI and Supabase: {server.base_url}\n")
+    # The log, whose end is told when a start fails, does not hold the secret.
+    address = server.base_url.removesuffix(secret)
+    sys.stdout.write(f"Simulators of LlamaCloud, OpenAI and Supabase: {address}\n")
     sys.stdout.flush()
     await stop.wait()
     if arguments.address_file is not None:

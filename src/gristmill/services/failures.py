@@ -28,7 +28,8 @@ _LONGEST_QUOTE = 300  # characters of a vendor's own words inside our sentence
 
 _SECRETS = re.compile(
     r"(?<![A-Za-z])(?:sk|llx|sb_secret|sb_publishable)[-_][\w*.-]{4,}"  # keys of the three vendors
-    r"|eyJ[\w-]{4,}(?:\.[\w-]*){1,2}"  # a JSON web token
+    r"|(?<![\w-])(?=[\w-]*+\.)[\w-]*?eyJ[\w-]{4,}(?:\.[\w-]*){1,2}"  # a JSON web token
+    r"|(?<![\w.-])[\w.-]*\*{3}[\w*.-]*"  # what the vendor masked, leaving the ends of a key
     r"|(?<=[?&]token=)[^&\s\"']+"  # a signed address
     r"|(?<=[Bb]earer )\S+"
 )

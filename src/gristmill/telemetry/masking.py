@@ -25,7 +25,7 @@ _PATTERNS: Final = tuple(
     re.compile(pattern, re.IGNORECASE | re.DOTALL)
     for pattern in (
         # A password in an address. That of Postgres may hold a stray slash or @.
-        r"(?P<head>postgres(?:ql)?(?:\+\w+)?://[^\s:@/\"']*:)[^\s\"']*(?P<tail>@)",
+        r"(?P<head>postgres(?:ql)?(?:\+\w+)?://[^\s:@/\"']*:)[^\s\"']{0,1024}(?P<tail>@)",
         r"(?P<head>[a-z][a-z0-9+.-]{1,20}://[^\s:@/\"']*:)[^\s/\"'<>]+(?P<tail>@)",
         # Signatures and keys in the query of an address.
         (
@@ -52,7 +52,8 @@ _PATTERNS: Final = tuple(
         r"llx-[\w*-]{4,}",
         r"sb_(?:secret|publishable)_[\w*-]{4,}",
         r"whsec_[\w+/=-]{4,}",
-        r"eyJ[\w-]{4,}(?:\.[\w-]*){1,2}",
+        # It looks for the point first, once for each word: `eyJeyJeyJ…` takes no quadratic time.
+        r"(?<![\w-])(?=[\w-]*+\.)(?P<head>[\w-]*?)eyJ[\w-]{4,}(?:\.[\w-]*){1,2}",
     )
 )
 

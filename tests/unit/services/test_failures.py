@@ -103,6 +103,14 @@ def test_signed_addresses_bearers_and_the_very_key_are_masked():
     )
 
 
+def test_what_a_vendor_masked_itself_loses_its_ends_too():
+    """They show the first and the last letters, most of a short key."""
+    text = "Incorrect API key provided: gatewayk****1234. See https://vendor.test/keys."
+    assert failures.masked(text) == (
+        "Incorrect API key provided: *** See https://vendor.test/keys."
+    )
+
+
 def test_ordinary_words_are_not_masked():
     text = "The task-oriented model risk-based-approach does not exist (keyjob)"
     assert failures.masked(text) == text

@@ -63,6 +63,7 @@ async def test_only_who_can_read_its_folder_finds_anything_at_its_port(folder):
         assert (folder / name).stat().st_mode & 0o077 == 0
     arguments = Path(f"/proc/{(await health(url))['pid']}/cmdline")
     assert not arguments.exists() or secret.encode() not in arguments.read_bytes()
+    assert secret not in (folder / "log").read_text()
 
 
 async def test_a_killed_server_is_replaced_with_its_state(folder):
