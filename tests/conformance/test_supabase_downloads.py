@@ -253,6 +253,7 @@ async def test_who_is_reading_when_an_object_is_overwritten_gets_the_old_one_who
     assert await docs.download("a.txt") == new
 
 
+@pytest.mark.usefixtures("server")  # a paid plan may transform
 async def test_without_image_transformation_a_transformed_download_is_no_route(docs):
     await docs.upload("a.png", b"no picture", {"content-type": "image/png"})
     transformed = docs.download("a.png", {"transform": {"width": 10}})
