@@ -55,6 +55,11 @@ WHERE document_id = %(document)s AND service = %(service)s AND operation = %(ope
 ORDER BY id DESC LIMIT 1
 """
 
+_OPEN: Final = """
+SELECT call_id, product, unit, quantity, nano_dollars, price_version FROM holds
+WHERE service = %s AND vendor_ref = %s
+"""
+
 _FORGOTTEN: Final = """
 SELECT call_id, product, unit, quantity, nano_dollars, price_version FROM holds
 WHERE vendor_ref IS NULL AND at < clock_timestamp() - make_interval(secs => %s)
@@ -185,6 +190,19 @@ class Ledger:
         opened = _at_worst(row, EntryKind.OPEN, "adopted")
         await self.end(row["call_id"], replace(opened, vendor_ref=vendor_ref))
         return True
+
+    async def assume(self, service: str, vendor_ref: str, note: str) -> bool:
+        """Posts the worst case of the call that is open under this name; False if none is.
+
+        Raises:
+            DatabaseUnavailable: it is not written yet; repeat it.
+        """
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(_OPEN, (service, vendor_ref))
+            row = await cursor.fetchone()
+        if row is not None:
+            await self.end(row["call_id"], _at_worst(row, EntryKind.ASSUMED, note))
+        return row is not None
 
     async def assume_forgotten(self, *, seconds: float = FORGOTTEN_SECONDS) -> int:
         """Posts, at their worst case, calls that nobody has ended for so long; gives their number.

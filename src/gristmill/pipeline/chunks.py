@@ -130,6 +130,9 @@ def incomplete(result: Result, expected: int | None) -> list[IncompletePage]:
     if result.endpoint != LOCAL and expected is not None and last < expected:
         detail = f"pages {last + 1} to {expected} are over the limit of {result.max_pages} pages"
         missing.append(IncompletePage(last + 1, "cut", detail))
+    if result.endpoint != LOCAL and expected is None and last >= result.max_pages:
+        detail = f"what comes after the limit of {result.max_pages} pages, if anything does"
+        missing.append(IncompletePage(last + 1, "cut", detail))
     return missing
 
 

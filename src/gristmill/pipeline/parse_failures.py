@@ -35,6 +35,11 @@ def fault_of(error: str) -> Fault:
     return Fault.VENDOR if _VENDOR.search(code) else Fault.DOCUMENT
 
 
+def is_past_the_end(error: str) -> bool:
+    """Whether a job for further pages found that there are none."""
+    return error.startswith("NO_DATA_FOUND_IN_FILE")
+
+
 def is_worth_another(error: str, jobs: int) -> bool:
     """Whether to submit again after so many jobs of this parse, the last of which failed so."""
     match fault_of(error):

@@ -7,14 +7,15 @@ part of that document's step, or reads the claim in the same statement.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Final
 from uuid import uuid4
 
 from gristmill.contract import Origin
 from gristmill.database.engine import Connection, Database, Row
+from gristmill.pipeline import ended_jobs
 from gristmill.pipeline.chunking import Page
 from gristmill.pipeline.document import ParseOptions, Work
+from gristmill.pipeline.ended_jobs import ended
 from gristmill.pipeline.store import ENDED_NAMES, MINE, QUEUE, Change, lost
 
 LOCAL: Final = "local"
@@ -50,8 +51,7 @@ submitting_since = clock_timestamp()
 _STILL_DRIVES: Final = "p.driver = mine.id"
 _FAILED: Final = "status = 'failed', error = %(error)s"
 _RESTARTED: Final = """
-status = 'new', tag = %(tag)s, file_id = NULL, job_id = NULL, error = NULL, submitted_at = NULL,
-credits = NULL, vendor_cleaned = false
+status = 'new', tag = %(tag)s, file_id = NULL, job_id = NULL, error = NULL, submitted_at = NULL
 """
 
 _SUBMITTED: Final = """
@@ -61,12 +61,22 @@ FROM moved WHERE p.id = %(parse)s
 
 # Of several documents that bring the same result, the first keeps it.
 _KEPT: Final = """
-UPDATE parses p SET status = 'stored', credits = %(credits)s
-FROM moved WHERE p.id = %(parse)s AND p.status <> 'stored' RETURNING p.id
+UPDATE parses p SET status = 'stored'
+FROM moved WHERE p.id = %(parse)s AND p.status <> 'stored'
+RETURNING p.id, p.endpoint, p.job_id, p.file_id
+"""
+# A part of it: the next job reads on in the same file. The job of this part is named by the row as
+# it was before.
+_CONTINUED: Final = """
+UPDATE parses p SET status = 'uploaded', tag = %(tag)s, read_to = %(read_to)s, job_id = NULL,
+    submitted_at = NULL, attempts = 0
+FROM moved, parses was
+WHERE p.id = %(parse)s AND was.id = p.id AND p.status = 'completed' AND p.read_to < %(read_to)s
+RETURNING p.id, p.endpoint, was.job_id, p.file_id
 """
 _PAGES: Final = """
 INSERT INTO pages (parse_id, number, markdown, error)
-SELECT kept.id, page.* FROM kept,
+SELECT {kept}.id, page.* FROM {kept},
     unnest(%(numbers)s::int[], %(texts)s::text[], %(errors)s::text[]) AS page
 """
 
@@ -92,7 +102,7 @@ WHERE v.parse_id = ANY (%(parses)s) AND d.stage = 'parsing' AND d.status <> ALL 
 class Parse:
     """A parse at a vendor, or of our own.
 
-    `attempts` counts the jobs that it may have become; `credits` is None until the bill is known.
+    `attempts` counts the jobs that its next part may have become; pages up to `read_to` are ours.
     """
 
     id: int
@@ -111,7 +121,7 @@ class Parse:
     submitted_at: datetime | None
     error: str | None
     attempts: int
-    credits: Decimal | None
+    read_to: int
 
 
 def _parse(row: Row) -> Parse:
@@ -194,7 +204,9 @@ async def mark_submitting(
 
 
 async def mark_failed(connection: Connection, work: Work, parse: Parse, error: str) -> Parse:
-    return await _changed(connection, work, parse, _FAILED, {"error": error})
+    failed = await _changed(connection, work, parse, _FAILED, {"error": error})
+    await ended_jobs.add(connection, [parse.id])
+    return failed
 
 
 async def restart(connection: Connection, work: Work, parse: Parse) -> Parse:
@@ -232,20 +244,38 @@ def submitted_as(parse: Parse, job_id: str) -> Change:
     return Change("submitted", _SUBMITTED, {"parse": parse.id, "job_id": job_id})
 
 
-def kept(
-    parse: Parse, pages: Sequence[tuple[int, str, str | None]], credit: Decimal | None = None
-) -> tuple[Change, Change, Change]:
+PageRow = tuple[int, str, str | None]
+
+
+def kept(parse: Parse, pages: Sequence[PageRow], *, is_billed: bool = False) -> tuple[Change, ...]:
     """The result is ours, (number, markdown, error) a page; this is what must never be lost.
 
-    `credit` is its bill, where that is settled already. Whoever else waits for it is woken.
+    `is_billed` if its bill is settled already. Whoever else waits for it is woken.
     """
-    numbers, texts, errors = zip(*pages, strict=True) if pages else ((), (), ())
-    arguments = {"numbers": list(numbers), "texts": list(texts), "errors": list(errors)}
     return (
-        Change("kept", _KEPT, {"parse": parse.id, "credits": credit}),
-        Change("pages_added", _PAGES, arguments),
+        Change("kept", _KEPT, {"parse": parse.id}),
+        _pages_added("kept", pages),
+        ended("kept", is_billed=is_billed),
         Change("woken", _WOKEN, {"queue": QUEUE, "ended": ENDED_NAMES}, is_query=True),
     )
+
+
+def continued(
+    parse: Parse, pages: Sequence[PageRow], read_to: int, *, is_billed: bool
+) -> tuple[Change, ...]:
+    """A part of the result is ours; the next job is to begin after page `read_to`."""
+    arguments = {"parse": parse.id, "read_to": read_to, "tag": uuid4().hex}
+    return (
+        Change("continued", _CONTINUED, arguments),
+        _pages_added("continued", pages),
+        ended("continued", is_billed=is_billed, keeps_file=True),
+    )
+
+
+def _pages_added(change: str, pages: Sequence[PageRow]) -> Change:
+    numbers, texts, errors = zip(*pages, strict=True) if pages else ((), (), ())
+    arguments = {"numbers": list(numbers), "texts": list(texts), "errors": list(errors)}
+    return Change("pages_added", _PAGES.format(kept=change), arguments)
 
 
 async def submitted(database: Database, endpoint: str, limit: int) -> dict[str, datetime]:
@@ -270,10 +300,13 @@ async def mark_ended(
         " WHEN EXISTS (SELECT FROM versions v WHERE v.parse_id = p.id) THEN 'completed'"
         " ELSE 'failed' END"  # its document was deleted meanwhile: only the bill is wanted
         " FROM unnest(%s::text[], %s::text[]) AS e (job_id, error)"
-        " WHERE p.job_id = e.job_id AND p.endpoint = %s AND p.status = 'submitted' RETURNING p.id",
+        " WHERE p.job_id = e.job_id AND p.endpoint = %s AND p.status = 'submitted'"
+        " RETURNING p.id, p.status",
         ([job for job, _ in jobs], [error for _, error in jobs], endpoint),
     )
-    await wake_waiting(connection, [row["id"] for row in await cursor.fetchall()])
+    rows = await cursor.fetchall()
+    await ended_jobs.add(connection, [row["id"] for row in rows if row["status"] == "failed"])
+    await wake_waiting(connection, [row["id"] for row in rows])
 
 
 async def wake_waiting(connection: Connection, parse_ids: Sequence[int]) -> None:
@@ -303,30 +336,3 @@ async def load(connection: Connection, parse_id: int) -> Result:
         pages=[Page(number=row["number"], markdown=row["markdown"]) for row in found],
         failed=[(row["number"], row["error"]) for row in found if row["error"] is not None],
     )
-
-
-async def unsettled(database: Database, endpoint: str, limit: int) -> list[Parse]:
-    """Ended parses whose bill is not known yet, or whose files the vendor still has."""
-    async with database.connection() as connection:
-        cursor = await connection.execute(
-            "SELECT * FROM parses WHERE endpoint = %s AND status IN ('stored', 'failed')"
-            " AND job_id IS NOT NULL AND (credits IS NULL OR NOT vendor_cleaned)"
-            " ORDER BY id LIMIT %s",
-            (endpoint, limit),
-        )
-        return [_parse(row) for row in await cursor.fetchall()]
-
-
-async def set_credits(database: Database, parse: Parse, credit: Decimal) -> None:
-    async with database.connection() as connection:
-        await connection.execute(
-            "UPDATE parses SET credits = %s WHERE id = %s AND credits IS NULL", (credit, parse.id)
-        )
-
-
-async def mark_cleaned(database: Database, parse_ids: Sequence[int]) -> None:
-    """Nothing of these parses is at the vendor any more."""
-    async with database.connection() as connection:
-        await connection.execute(
-            "UPDATE parses SET vendor_cleaned = true WHERE id = ANY (%s)", (list(parse_ids),)
-        )

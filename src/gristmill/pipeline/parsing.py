@@ -5,8 +5,8 @@ request leaves, the job id before anything else happens with it, and after a cra
 job is found by its tag at the vendor.
 """
 
-from decimal import Decimal
 from math import ceil
+from typing import Final
 
 from gristmill.errors import DocumentFailed, GristmillError, NotFound, NotYet, QuotaExhausted
 from gristmill.pipeline import parses
@@ -14,7 +14,12 @@ from gristmill.pipeline.bills import settle_bill
 from gristmill.pipeline.context import Context
 from gristmill.pipeline.document import DocumentStatus as Status
 from gristmill.pipeline.document import Work
-from gristmill.pipeline.parse_failures import Fault, fault_of, is_worth_another
+from gristmill.pipeline.parse_failures import (
+    Fault,
+    fault_of,
+    is_past_the_end,
+    is_worth_another,
+)
 from gristmill.pipeline.parses import Parse
 from gristmill.pipeline.store import backoff, step
 from gristmill.pipeline.tokens import clean
@@ -29,6 +34,20 @@ from gristmill.services.llamaparse import (
     UploadFile,
     job_advice,
 )
+
+FIRST_PART: Final = 25  # pages
+
+
+def part_of(work: Work, parse: Parse) -> range:
+    """The pages of the next job.
+
+    All of them, where they can be counted beforehand. Of other files each job reads at most as many
+    as are ours already, so that what is held for them stays near what they cost.
+    """
+    if work.version.pages is not None:
+        return range(1, min(work.version.pages, parse.max_pages) + 1)
+    size = max(FIRST_PART, parse.read_to)
+    return range(parse.read_to + 1, min(parse.read_to + size, parse.max_pages) + 1)
 
 
 async def submit_parse(context: Context, work: Work) -> Work | None:
@@ -92,11 +111,13 @@ async def _lost_job(context: Context, parse: Parse) -> ParseJob | None:
 
 async def _submit(context: Context, work: Work, parse: Parse) -> ParseJob:
     file_id = parse.file_id or await _upload(context, work, parse)
+    part = part_of(work, parse)
     operation = SubmitParse(
         file_id=file_id,
         tier=parse.tier,
         version=parse.tier_version,
-        max_pages=min(work.version.pages or parse.max_pages, parse.max_pages),
+        max_pages=len(part),
+        target_pages=f"{part[0]}-{part[-1]}" if part[0] > 1 else None,
         tag=parse.tag,
         languages=parse.languages,
         deadline=min(ceil(context.limits.parse_deadline), LONGEST_DEADLINE),
@@ -124,6 +145,8 @@ async def collect(context: Context, work: Work) -> Work | None:
                 return await step(connection, work, Status.PARSED, "parsed")
         case "completed":
             return await _fetch(context, work, parse)
+        case "failed" if parse.read_to and fault_of(parse.error or "") is Fault.DOCUMENT:
+            return await _keep_what_there_is(context, work, parse)
         case "failed":
             await _try_again(context, work, parse)
             return None
@@ -131,6 +154,15 @@ async def collect(context: Context, work: Work) -> Work | None:
             return None
         case _:
             return await _take_over(context, work)
+
+
+async def _keep_what_there_is(context: Context, work: Work, parse: Parse) -> Work:
+    """The pages before the part that failed; where it failed for want of pages, that is all."""
+    reason = parse.error or "no reason given"
+    gap = [] if is_past_the_end(reason) else [(parse.read_to + 1, "", reason)]
+    kept = parses.kept(parse, gap, is_billed=True)  # or the poller knows better
+    async with context.database.connection() as connection:
+        return await step(connection, work, Status.PARSED, f"{parse.read_to} pages", *kept)
 
 
 async def _take_over(context: Context, work: Work) -> Work | None:
@@ -175,19 +207,26 @@ async def _fetch(context: Context, work: Work, parse: Parse) -> Work:
         async with context.database.connection() as connection:
             await parses.mark_failed(connection, work, parse, "the result expired at the vendor")
         raise _failure("the result expired at the vendor") from error
-    credit = await settle_bill(context.ledger, parse, result.value.credits)
-    work = await _keep(context, work, parse, result.value, credit)
+    is_billed = await settle_bill(context.ledger, parse.job_id, result.value.credits)
+    work = await _keep(context, work, parse, result.value, is_billed=is_billed)
     context.poke.set()
     return work
 
 
 async def _keep(
-    context: Context, work: Work, parse: Parse, result: ParseResult, credit: Decimal | None
+    context: Context, work: Work, parse: Parse, result: ParseResult, *, is_billed: bool
 ) -> Work:
     rows = [(page.number, clean(page.markdown), page.error) for page in result.pages]
-    kept = parses.kept(parse, rows, credit)
+    read_to = max((number for number, _, _ in rows), default=0)
+    last = part_of(work, parse)[-1]
     async with context.database.connection() as connection:
-        return await step(connection, work, Status.PARSED, f"{len(rows)} pages", *kept)
+        if work.version.pages is None and last <= read_to < parse.max_pages:
+            told = f"{read_to} pages so far, and maybe more"
+            part = parses.continued(parse, rows, read_to, is_billed=is_billed)
+            return await step(connection, work, Status.PARSE_QUEUED, told, *part)
+        kept = parses.kept(parse, rows, is_billed=is_billed)
+        told = f"{max(read_to, parse.read_to)} pages"
+        return await step(connection, work, Status.PARSED, told, *kept)
 
 
 def _failure(reason: str, jobs: int = 1) -> DocumentFailed:

@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 
 from gristmill.contract import Operation, R
 from gristmill.errors import DatabaseUnavailable, GristmillError, NotFound
-from gristmill.pipeline import parses
-from gristmill.pipeline.bills import settle_bill
+from gristmill.pipeline import ended_jobs, parses
+from gristmill.pipeline.bills import assume_bill, settle_bill
 from gristmill.pipeline.context import Context
-from gristmill.pipeline.parses import Parse
+from gristmill.pipeline.ended_jobs import EndedJob
 from gristmill.pipeline.presence import POLLER, Presence
 from gristmill.pipeline.tokens import clean
 from gristmill.services.llamaparse import (
@@ -35,6 +35,9 @@ JOBS_PER_LOOK = 100
 SETTLED_PER_LOOK = 20
 # A bill that is still not there is asked for at ever longer intervals, up to this.
 BILL_SECONDS = 60.0
+# What the vendor bills for a failed job is not published. After so long without a word the worst
+# case counts, and nothing of the job is kept at the vendor any longer.
+BILL_PATIENCE = timedelta(days=1)
 
 
 class Poller:
@@ -80,11 +83,11 @@ class Poller:
         out = await parses.submitted(database, self._endpoint, JOBS_PER_LOOK)
         if out:
             await self._ask(out)
-        waiting = await parses.unsettled(database, self._endpoint, SETTLED_PER_LOOK)
-        due = [parse for parse in waiting if self._is_due(parse)]
-        settled = await asyncio.gather(*(self._settle(parse) for parse in due))
-        if cleaned := [parse.id for parse, done in zip(due, settled, strict=True) if done]:
-            await parses.mark_cleaned(database, cleaned)
+        waiting = await ended_jobs.due(database, self._endpoint, SETTLED_PER_LOOK)
+        due = [job for job in waiting if self._is_due(job)]
+        settled = await asyncio.gather(*(self._settle(job) for job in due))
+        if done := [job for job, is_done in zip(due, settled, strict=True) if is_done]:
+            await ended_jobs.forget(database, done)
         return bool(out or due)
 
     async def _try(self, operation: Operation[R]) -> R | None:
@@ -114,39 +117,41 @@ class Poller:
         limit = self._context.now() - timedelta(seconds=self._context.limits.parse_deadline)
         return [job_id for job_id in running if out[job_id] < limit]
 
-    async def _settle(self, parse: Parse) -> bool:
+    async def _settle(self, job: EndedJob) -> bool:
         """Whether its bill is known and the vendor has nothing of it any more."""
-        billed = parse.credits is not None or await self._read_bill(parse)
-        return billed and await self._removed(parse)
+        billed = job.is_billed or await self._read_bill(job)
+        return billed and await self._removed(job)
 
-    async def _read_bill(self, parse: Parse) -> bool:
-        if parse.job_id is None:
-            raise AssertionError("a parse without a job has no bill")
-        billed = await self._try(GetParseUsage(job_id=parse.job_id))
-        credit = await settle_bill(self._context.ledger, parse, billed)
-        if credit is None:
-            self._wait_for_bill(parse)
-            return False
-        await parses.set_credits(self._context.database, parse, credit)
-        self._bill_waits.pop(parse.id, None)
+    async def _read_bill(self, job: EndedJob) -> bool:
+        """Whether its call is settled: by the bill, or for want of one after a long time."""
+        if job.job_id is None:
+            raise AssertionError("only a job has a bill")
+        ledger = self._context.ledger
+        if not await settle_bill(ledger, job.job_id, await self._try(GetParseUsage(job.job_id))):
+            if self._context.now() - job.ended_at < BILL_PATIENCE:
+                self._wait_for_bill(job)
+                return False
+            await assume_bill(ledger, job.job_id)
+        await ended_jobs.mark_billed(self._context.database, job)
+        self._bill_waits.pop(job.id, None)
         return True
 
-    def _wait_for_bill(self, parse: Parse) -> None:
-        _, seconds = self._bill_waits.get(parse.id, (None, self._seconds / 2))
+    def _wait_for_bill(self, job: EndedJob) -> None:
+        _, seconds = self._bill_waits.get(job.id, (None, self._seconds / 2))
         seconds = min(seconds * 2, BILL_SECONDS)
-        self._bill_waits[parse.id] = (self._context.now() + timedelta(seconds=seconds), seconds)
+        self._bill_waits[job.id] = (self._context.now() + timedelta(seconds=seconds), seconds)
 
-    def _is_due(self, parse: Parse) -> bool:
-        wait = self._bill_waits.get(parse.id)
+    def _is_due(self, job: EndedJob) -> bool:
+        wait = self._bill_waits.get(job.id)
         return wait is None or wait[0] <= self._context.now()
 
-    async def _removed(self, parse: Parse) -> bool:
+    async def _removed(self, job: EndedJob) -> bool:
         """Whether job and file are gone at the vendor; gone before counts as well."""
         removals: list[Operation[None]] = []
-        if parse.job_id is not None:
-            removals.append(DeleteParse(job_id=parse.job_id))
-        if parse.file_id is not None:
-            removals.append(DeleteFile(file_id=parse.file_id))
+        if job.job_id is not None:
+            removals.append(DeleteParse(job_id=job.job_id))
+        if job.file_id is not None:
+            removals.append(DeleteFile(file_id=job.file_id))
         return all([await self._remove(removal) for removal in removals])
 
     async def _remove(self, removal: Operation[None]) -> bool:

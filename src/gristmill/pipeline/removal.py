@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gristmill.database.engine import Connection
+from gristmill.pipeline import ended_jobs
 from gristmill.pipeline.context import Context
 from gristmill.services.supabase import RemoveObjects
 
@@ -25,15 +26,25 @@ UPDATE objects o SET removing_since = clock_timestamp() WHERE o.id = ANY (%s)
 AND NOT EXISTS (SELECT FROM versions v WHERE v.object_id = o.id)
 """
 
-# Their text goes at once. The rest of a parse stays until its bill is settled and the vendor has
-# nothing of it any more, which the poller sees to for failed ones.
+# Their text goes at once. What the vendor has of them is left to the poller, as of any job.
 _PAGES: Final = """
 DELETE FROM pages USING parses p WHERE pages.parse_id = p.id AND p.id = ANY (%s)
 AND NOT EXISTS (SELECT FROM versions v WHERE v.parse_id = p.id)
 """
+_HANDED_OVER: Final = """
+SELECT p.id FROM parses p WHERE p.id = ANY (%s) AND p.status IN ('uploaded', 'completed')
+AND NOT EXISTS (SELECT FROM versions v WHERE v.parse_id = p.id)
+"""
 _PARSES: Final = """
 UPDATE parses p SET status = 'failed', error = 'its document was deleted'
-WHERE p.id = ANY (%s) AND p.status IN ('completed', 'stored')
+WHERE p.id = ANY (%s) AND p.status IN ('uploaded', 'completed', 'stored')
+AND NOT EXISTS (SELECT FROM versions v WHERE v.parse_id = p.id)
+"""
+# One that was read in part: a job under way may bring a later part, which whoever takes the same
+# file in again must not take for the beginning.
+_PARTS: Final = """
+UPDATE parses p SET fingerprint = fingerprint || ' deleted ' || id
+WHERE p.id = ANY (%s) AND p.read_to > 0
 AND NOT EXISTS (SELECT FROM versions v WHERE v.parse_id = p.id)
 """
 _LOCAL: Final = """
@@ -63,14 +74,15 @@ async def delete(context: Context, document_id: str) -> None:
         parses = await _ids(connection, _LOCK_PARSES, document_id)
         await connection.execute("DELETE FROM documents WHERE id = %s", (document_id,))
         await connection.execute(_MARK, (objects,))
-        for statement in (_PAGES, _PARSES, _LOCAL):
+        await ended_jobs.add(connection, await _ids(connection, _HANDED_OVER, parses))
+        for statement in (_PAGES, _PARSES, _PARTS, _LOCAL):
             await connection.execute(statement, (parses,))
     if objects:
         await remove_marked(context, stale_seconds=0.0)
 
 
-async def _ids(connection: Connection, statement: str, document_id: str) -> list[int]:
-    cursor = await connection.execute(statement.encode(), (document_id,))
+async def _ids(connection: Connection, statement: str, of: str | list[int]) -> list[int]:
+    cursor = await connection.execute(statement.encode(), (of,))
     return [row["id"] for row in await cursor.fetchall()]
 
 
