@@ -2,6 +2,8 @@
 
 import atexit
 import gc
+import io
+import sys
 
 
 def main() -> None:
@@ -10,6 +12,14 @@ def main() -> None:
     # them again and again, and once more at the exit, takes a quarter of the time of a search.
     gc.set_threshold(100_000, 20, 100)
     atexit.register(gc.freeze)
+    _write_anything()
     from gristmill.cli.app import app
 
     app()
+
+
+def _write_anything() -> None:
+    """What an output's encoding does not have is written as an escape; it is no reason to end."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,5 +1,6 @@
 """How values look in a terminal and as JSON."""
 
+import codecs
 import dataclasses
 import json
 import re
@@ -34,7 +35,8 @@ STYLES: Mapping[DocumentStatus, str] = {
 
 def print_json(value: Any) -> None:  # noqa: ANN401 — anything made of values
     """One JSON document on standard output; money as nano-dollars, times as ISO 8601 UTC."""
-    text = json.dumps(plain(value), indent=2, ensure_ascii=False, default=str)
+    encoding = codecs.lookup(console.encoding).name
+    text = json.dumps(plain(value), indent=2, ensure_ascii=encoding != "utf-8", default=str)
     console.file.write(printable(text, keep="\n") + "\n")
 
 

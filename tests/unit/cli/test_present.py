@@ -1,6 +1,9 @@
 """How values look: money, names that lie, tables in pipes, errors as JSON."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -103,3 +106,20 @@ def test_wrong_settings_leave_no_coroutine_behind(monkeypatch, capsys):
     with pytest.raises(SystemExit, match="1"):
         run(_raises(AssertionError()), as_json=False)
     assert "GRISTMILL_MODE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_an_output_that_cannot_encode_a_name_ends_no_command(encoding):
+    """A terminal in an old locale; the JSON means the same there."""
+    named = "caf\xe9 \u6c34 \U0001f33e"
+    environment = {"GRISTMILL_MODE": named, "PYTHONIOENCODING": encoding}
+    told = {}
+    for arguments in (["show"], ["show", "--json"]):
+        command = [sys.executable, "-m", "gristmill", "config", *arguments]
+        done = subprocess.run(
+            command, env=os.environ | environment, capture_output=True, check=False
+        )
+        assert b"Traceback" not in done.stderr
+        told[len(arguments)] = (done.stdout or done.stderr).decode(encoding)
+    assert "GRISTMILL_MODE" in told[1]
+    assert named in json.loads(told[2])["error"]["message"]
