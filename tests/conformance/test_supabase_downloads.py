@@ -87,7 +87,8 @@ async def test_a_range_is_one_part_of_the_bytes(hello, control, wanted, start, s
         "bytes=-",
         "bytes=0-1,3-4",
         "lines=0-4",
-        "bytes=0-99999999999999999",  # more than JavaScript counts exactly
+        "bytes=0-9999999999999999",  # more than JavaScript counts exactly
+        pytest.param("bytes=0-" + "9" * 5000, id="5000-digits"),
     ],
 )
 async def test_a_range_that_cannot_be_is_a_true_416(hello, control, wanted):
@@ -168,6 +169,17 @@ async def test_every_address_of_an_object_answers_head(new_bucket, http: httpx.A
         assert answer.content == b""
 
 
+@pytest.mark.parametrize("kind", ["", "authenticated/"])
+async def test_the_head_of_info_is_about_its_json(docs, http, kind):
+    await docs.upload("a.txt", HELLO, TEXT)
+    path = f"{GATEWAY}/object/info/{kind}{docs.id}/a.txt"
+    described = await http.get(path, headers=SERVICE)
+    answer = await http.head(path, headers=SERVICE)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-length"] == str(len(described.content))
+    assert answer.headers["content-type"].startswith("application/json")
+
+
 async def test_the_head_of_a_signed_url_is_its_get_without_the_bytes(docs, http, control):
     await docs.upload("a.txt", HELLO, TEXT)
     url = (await docs.create_signed_url("a.txt", 60, {"download": "b.txt"}))["signedUrl"]
@@ -184,7 +196,7 @@ async def test_the_head_of_a_signed_url_is_its_get_without_the_bytes(docs, http,
         ("object/{bucket}/missing.txt", "there is no object"),
         ("object/missing/a.txt", "there is no bucket"),
         ("object/public/{bucket}/a.txt", "the bucket is private"),
-        ("object/info/{bucket}/a.txt", "info has no HEAD, so this asks for a bucket named info"),
+        ("object/info/public/{bucket}/a.txt", "it has no HEAD: this is about a bucket `public`"),
     ],
 )
 async def test_a_refused_head_is_a_400_that_cannot_say_why(docs, http, path, why):

@@ -16,10 +16,15 @@ Faithful:
   server's SQL does them, including the folders and files that it loses on its way;
 - move and copy, also to other buckets, with metadata kept or changed; info; single and bulk delete;
 - `/status`, `/version` and `/health`, which may be unhealthy;
-- objects: upload raw and multipart, upsert, PUT, GET and HEAD with ranges, ETag and conditions;
+- objects: upload raw and multipart, upsert, PUT; GET with one range, ETag and time conditions,
+  `stale-while-revalidate` and `download=`; HEAD, which describes the row whatever part is asked
+  for, and the true 416;
 - uploads are checked in the server's order, before their bytes are taken; of two first uploads of
   one key at the same time both get 200; `x-robots-tag` is checked, stored and sent;
-- signed download URLs: HS256 tokens bound to bucket and key, with the captured refusals;
+- signed download URLs: HS256 tokens bound to bucket, key and purpose, with the captured refusals
+  in the server's order, `Expires` in place of Cache-Control, and its fault of signing a key with
+  `?` so that the URL is refused;
+- `/cdn` for the service role, `/s3` refusing in XML, `/render/image` a 404 as where it is off;
 - signed upload URLs: tokens bound to one key, usable once unless they say upsert;
 - resumable uploads (TUS 1.0.0), also signed: pieces, offsets from the disk after a crash, deferred
   length, expiry, termination, refusals in plain text with their true statuses;
@@ -35,7 +40,10 @@ Not faithful:
   of piece is taken; the scheme of `Location` is the request's; expired uploads answer 410, and 404
   a day later;
 - the S3 protocol refuses everybody, as where no S3 keys were made; nothing is cached, so a purge of
-  the CDN forgets nothing; image transformation does not exist: 404;
+  the CDN forgets nothing; images are never transformed;
+- times in conditions count in whole seconds, as on S3; the server's file backend compares
+  milliseconds, and looks at If-Modified-Since even if the ETag differs;
+- `Expires` ends with the year 9999; `transform` of a HEAD is neither checked nor told;
 - a key may not contain `.` or `..` segments on any backend; keys are limited to 1,024 bytes;
 - dates in `x-robots-tag` are ISO 8601 or RFC 5322; a form that breaks off or holds a second file
   is answered `No content provided`, or the second file is ignored.

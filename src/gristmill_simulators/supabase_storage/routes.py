@@ -125,10 +125,12 @@ class SupabaseStorage:
             self._route("POST", sign + one, "object.sign", signing.sign),
             self._route("POST", sign + "/{bucket}", "object.sign_many", signing.sign_many),
             self._route("GET", sign + one, "object.get_signed", signing.get),
-            *self._head_routes(),
             self._route(
                 "GET", info + "/authenticated" + one, "object.info", objects.info_authenticated
             ),
+            # `/object/info/public/…` alone has no HEAD: it is taken for a bucket named `public`
+            self._route("HEAD", info + one, "object.info", objects.info),
+            *self._head_routes(),
             self._route("GET", info + "/public" + one, "object.info", objects.info_public),
             self._route("GET", info + one, "object.info", objects.info),
             self._route(
@@ -138,8 +140,7 @@ class SupabaseStorage:
         ]
 
     def _head_routes(self) -> list[BaseRoute]:
-        # before the GETs, which would answer HEAD as well; a HEAD of `/object/info/…` is the last
-        # of these, about a bucket named `info`
+        # before the GETs, which would answer HEAD as well
         objects, one = self._objects, "/{bucket}/{key:path}"
         return [
             self._route(
