@@ -46,15 +46,22 @@ async def add(connection: Connection, parse_ids: Sequence[int]) -> None:
     await connection.execute(_ADD_PARSES, (list(parse_ids),))
 
 
-async def due(database: Database, endpoint: str, limit: int) -> list[EndedJob]:
-    """Those with something left to do, oldest first."""
+async def due(database: Database, endpoint: str, now: datetime, limit: int) -> list[EndedJob]:
+    """Those to be looked at by now, in the order of their times."""
     async with database.connection() as connection:
         cursor = await connection.execute(
             "SELECT id, job_id, file_id, is_billed, ended_at FROM ended_jobs"
-            " WHERE endpoint = %s ORDER BY id LIMIT %s",
-            (endpoint, limit),
+            " WHERE endpoint = %s AND look_at <= %s ORDER BY look_at LIMIT %s",
+            (endpoint, now, limit),
         )
         return [EndedJob(**row) for row in await cursor.fetchall()]
+
+
+async def put_off(database: Database, job: EndedJob, until: datetime) -> None:
+    async with database.connection() as connection:
+        await connection.execute(
+            "UPDATE ended_jobs SET look_at = %s WHERE id = %s", (until, job.id)
+        )
 
 
 async def mark_billed(database: Database, job: EndedJob) -> None:

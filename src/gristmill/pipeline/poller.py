@@ -33,8 +33,7 @@ log = get_logger(__name__)
 
 JOBS_PER_LOOK = 100
 SETTLED_PER_LOOK = 20
-# A bill that is still not there is asked for at ever longer intervals, up to this.
-BILL_SECONDS = 60.0
+LONGEST_WAIT = timedelta(hours=1)  # between two questions for a bill
 # What the vendor bills for a failed job is not published. After so long without a word the worst
 # case counts, and nothing of the job is kept at the vendor any longer.
 BILL_PATIENCE = timedelta(days=1)
@@ -51,7 +50,6 @@ class Poller:
         self._seconds = seconds
         self._idle_seconds = idle_seconds
         self._endpoint = context.options.parse.endpoint
-        self._bill_waits: dict[int, tuple[datetime, float]] = {}
 
     async def run(self) -> None:
         """Looks again and again until cancelled.
@@ -83,8 +81,8 @@ class Poller:
         out = await parses.submitted(database, self._endpoint, JOBS_PER_LOOK)
         if out:
             await self._ask(out)
-        waiting = await ended_jobs.due(database, self._endpoint, SETTLED_PER_LOOK)
-        due = [job for job in waiting if self._is_due(job)]
+        now = self._context.now()
+        due = await ended_jobs.due(database, self._endpoint, now, SETTLED_PER_LOOK)
         settled = await asyncio.gather(*(self._settle(job) for job in due))
         if done := [job for job, is_done in zip(due, settled, strict=True) if is_done]:
             await ended_jobs.forget(database, done)
@@ -129,21 +127,17 @@ class Poller:
         ledger = self._context.ledger
         if not await settle_bill(ledger, job.job_id, await self._try(GetParseUsage(job.job_id))):
             if self._context.now() - job.ended_at < BILL_PATIENCE:
-                self._wait_for_bill(job)
+                await self._wait_for_bill(job)
                 return False
             await assume_bill(ledger, job.job_id)
         await ended_jobs.mark_billed(self._context.database, job)
-        self._bill_waits.pop(job.id, None)
         return True
 
-    def _wait_for_bill(self, job: EndedJob) -> None:
-        _, seconds = self._bill_waits.get(job.id, (None, self._seconds / 2))
-        seconds = min(seconds * 2, BILL_SECONDS)
-        self._bill_waits[job.id] = (self._context.now() + timedelta(seconds=seconds), seconds)
-
-    def _is_due(self, job: EndedJob) -> bool:
-        wait = self._bill_waits.get(job.id)
-        return wait is None or wait[0] <= self._context.now()
+    async def _wait_for_bill(self, job: EndedJob) -> None:
+        """The longer there is none, the less often it is asked for."""
+        now = self._context.now()
+        wait = max(timedelta(seconds=self._seconds), min((now - job.ended_at) / 2, LONGEST_WAIT))
+        await ended_jobs.put_off(self._context.database, job, now + wait)
 
     async def _removed(self, job: EndedJob) -> bool:
         """Whether job and file are gone at the vendor; gone before counts as well."""

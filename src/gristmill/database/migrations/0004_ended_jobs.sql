@@ -12,8 +12,11 @@ CREATE TABLE ended_jobs (
     file_id text,
     is_billed boolean NOT NULL,
     ended_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- A bill that is not there yet is asked for again then.
+    look_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     UNIQUE (endpoint, job_id)
 );
+CREATE INDEX ended_jobs_look_at ON ended_jobs (endpoint, look_at);
 INSERT INTO ended_jobs (endpoint, job_id, file_id, is_billed)
 SELECT endpoint, job_id, file_id, credits IS NOT NULL FROM parses
 WHERE job_id IS NOT NULL AND status IN ('stored', 'failed')
