@@ -625,3 +625,13 @@ async def test_no_secret_of_an_error_answer_reaches_the_message(vendor, supabase
         await supabase.execute(ListBuckets())
     assert str(caught.value).endswith("key ***, url https://x/y?token=*** or jwt ***")
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("kind", [UploadObject, CreateObject])
+async def test_a_content_type_begins_no_header_of_its_own(vendor, supabase, tmp_path, kind):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"x")
+    vendor.says(200, {"Key": "b/k", "Id": "1"})
+    with pytest.raises(errors.Rejected, match="no content type"):
+        await supabase.execute(kind("b", "k", path, "text/plain\r\nX-Injected: 1"))
+    assert vendor.requests == []

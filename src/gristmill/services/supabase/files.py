@@ -77,12 +77,19 @@ async def _with_file(path: Path, use: Callable[[BufferedReader], Awaitable[Any]]
 
 def _options(operation: UploadObject | CreateObject | UploadSigned) -> dict[str, Any]:
     options: dict[str, Any] = {
-        "content-type": operation.content_type,
+        "content-type": _checked_type(operation.content_type),
         "cache-control": str(operation.cache_seconds),
     }
     if operation.metadata is not None:
         options["metadata"] = checked_metadata(operation.metadata)
     return options
+
+
+def _checked_type(content_type: str) -> str:
+    # The SDK writes it into the form as it is; a line end would begin a header there.
+    if not (content_type.isascii() and content_type.isprintable()):
+        raise failures.failure(Rejected, SERVICE, f"not sent: {content_type!r} is no content type")
+    return content_type
 
 
 def checked_metadata(metadata: Metadata) -> dict[str, Any]:
