@@ -4,6 +4,7 @@ import atexit
 import gc
 import io
 import sys
+from types import TracebackType
 
 
 def main() -> None:
@@ -13,6 +14,7 @@ def main() -> None:
     gc.set_threshold(100_000, 20, 100)
     atexit.register(gc.freeze)
     _write_anything()
+    sys.excepthook = _tell_mistake
     from gristmill.cli.app import app
 
     app()
@@ -23,3 +25,16 @@ def _write_anything() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _tell_mistake(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """A mistake of ours, as Python tells it; the texts in it may be anybody's."""
+    from traceback import format_exception
+
+    from gristmill.telemetry.masking import masked
+    from gristmill.telemetry.printable import printable
+
+    text = "".join(format_exception(kind, error, trace))
+    sys.stderr.write(printable(masked(text), keep="\n"))

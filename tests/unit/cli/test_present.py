@@ -123,3 +123,18 @@ def test_an_output_that_cannot_encode_a_name_ends_no_command(encoding):
         told[len(arguments)] = (done.stdout or done.stderr).decode(encoding)
     assert "GRISTMILL_MODE" in told[1]
     assert named in json.loads(told[2])["error"]["message"]
+
+
+def test_an_unforeseen_error_shows_neither_a_key_nor_what_a_terminal_obeys():
+    program = (
+        "import sys; from gristmill import cli; from gristmill.cli import app\n"
+        "def app(): raise OSError('sk-test-not-a-real-key \\x1b]0;owned\\x07')\n"
+        "sys.modules['gristmill.cli.app'].app = app\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=False, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.endswith("OSError: *** \\u001b]0;owned\\u0007\n")
