@@ -1,5 +1,6 @@
 """`GET /_simulator`: what there is, as JSON for programs and as a page for a browser."""
 
+import re
 from collections.abc import Iterable
 from html import escape
 
@@ -56,13 +57,17 @@ def _html(address: str, vendors: dict[str, str], table: Iterable[tuple[str, str,
     return _PAGE.format(
         version=escape(__version__),
         vendors=_rows((name, f"<code>{escape(at)}</code>") for name, at in vendors.items()),
-        routes=_rows((_link(method, path), escape(does)) for method, path, does in table),
+        routes=_rows((_link(method, path), _prose(does)) for method, path, does in table),
         exports=escape(environment.as_shell(address)),
     )
 
 
 def _rows(rows: Iterable[tuple[str, str]]) -> str:
     return "".join(f"<tr><td>{left}</td><td>{right}</td></tr>" for left, right in rows)
+
+
+def _prose(does: str) -> str:
+    return re.sub(r"`(.+?)`", r"<code>\1</code>", escape(does))
 
 
 def _link(method: str, path: str) -> str:

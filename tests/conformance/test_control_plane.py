@@ -45,6 +45,7 @@ async def test_a_browser_gets_the_index_as_a_page(http):
     answer = await http.get("/_simulator/", headers={"accept": "text/html,*/*"})
     assert answer.headers["content-type"].startswith("text/html")
     assert "<code>POST /_simulator/faults</code>" in answer.text
+    assert "<code>export</code> lines" in answer.text
     assert "export OPENAI_BASE_URL=" in answer.text
 
 

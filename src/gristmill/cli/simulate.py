@@ -11,6 +11,7 @@ from gristmill.cli.present import console, errors, one_line, print_json, tell_in
 def simulate(port: int, data: Path | None, *, print_env: bool, as_json: bool) -> None:
     """Serves in the foreground until Ctrl-C, or prints a client's variables and ends."""
     from gristmill_simulators.environment import as_shell, environment
+    from gristmill_simulators.lock import Held
 
     address = f"http://127.0.0.1:{port}"
     if print_env:
@@ -23,6 +24,10 @@ def simulate(port: int, data: Path | None, *, print_env: bool, as_json: bool) ->
         asyncio.run(_serve(port, data, as_json=as_json))
     except KeyboardInterrupt:
         errors.print("\nStopped.")
+    except Held:
+        reason = f"Other simulators use {data}. End those, or name another folder with --data."
+        tell_invalid(reason, as_json=as_json)
+        sys.exit(1)
     except OSError as error:
         reason = f"Port {port} cannot be used: {error.strerror or error}."
         tell_invalid(reason, as_json=as_json)

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from gristmill.cli.app import app
 from gristmill.cli.simulator import quota
 from gristmill_simulators.environment import OPENAI_API_KEY
+from gristmill_simulators.lock import locked
 from gristmill_simulators.server import SimulatorServer
 from gristmill_simulators.settings import Quotas
 
@@ -175,3 +176,14 @@ def test_the_help_loads_no_client_and_no_simulator():
     )
     command = [sys.executable, "-c", code]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "\n"
+
+
+def test_a_folder_that_other_simulators_use_is_named_with_what_to_do(
+    tmp_path: Path, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+):
+    there = ["--port", str(unused_tcp_port), "--data", str(tmp_path)]
+    monkeypatch.setattr("gristmill_simulators.server._OWNER_SECONDS", 0)
+    with locked(tmp_path / "owner.lock", seconds=0):
+        result = CliRunner().invoke(app, ["simulate", *there])
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: Other simulators use {tmp_path}. End those, or")
