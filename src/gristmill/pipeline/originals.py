@@ -18,7 +18,7 @@ WHERE d.id = %s
 
 
 async def link(context: Context, document_id: str, expires_in: int) -> str:
-    """An address that hands out the file for `expires_in` seconds. It is a secret.
+    """An address that hands out the file, under its own name, for `expires_in` seconds; a secret.
 
     Raises:
         NotFound: the file is not in storage yet.
@@ -33,7 +33,7 @@ async def link(context: Context, document_id: str, expires_in: int) -> str:
             f" settings reach {here}.",
             advice="Set GRISTMILL_MODE or SUPABASE_URL to where it was stored.",
         )
-    operation = SignUrl(stored["bucket"], stored["key"], expires_in)
+    operation = SignUrl(stored["bucket"], stored["key"], expires_in, stored["name"])
     return (await context.services.execute(operation)).value
 
 
