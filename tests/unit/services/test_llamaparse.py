@@ -94,7 +94,7 @@ async def test_a_submit_bounds_its_pages_and_can_be_found_again(vendor, llamapar
 
 
 async def test_a_submit_can_name_pages_and_a_webhook(vendor, llamaparse):
-    vendor.says(200, JOB)
+    vendor.says(200, {**JOB, "user_metadata": {"gristmill": "t"}})
     webhook = Webhook("https://hooks.example.org/parse", "a-fake-signing-secret")
     await llamaparse.execute(
         SubmitParse("f", "fast", "latest", 2, "t", target_pages="8-9", webhook=webhook)
@@ -199,6 +199,7 @@ async def test_cancel_and_delete_ask_the_right_addresses(vendor, llamaparse):
     ]
 
 
+DONE = {**JOB, "status": "COMPLETED"}
 BROKEN = [
     (SUBMIT, b""),
     (SUBMIT, b"{}"),
@@ -206,18 +207,18 @@ BROKEN = [
     (SUBMIT, {**JOB, "id": None}),
     (SUBMIT, b'{"id": "pjb-1", "sta'),
     (ListParseJobs(("a",)), {"items": None}),
-    (GetParseResult("a", "agentic"), {"markdown": {"pages": []}}),
+    (GetParseResult("pjb-1", "agentic"), {"markdown": {"pages": []}}),
     (
-        GetParseResult("a", "agentic"),
-        {"job": JOB, "markdown": {"pages": [{"page_number": "1", "markdown": ""}]}},
+        GetParseResult("pjb-1", "agentic"),
+        {"job": DONE, "markdown": {"pages": [{"page_number": "1", "markdown": ""}]}},
     ),
     (
-        GetParseResult("a", "agentic"),
-        {"job": JOB, "markdown": {"pages": [{"page_number": 1, "markdown": None}]}},
+        GetParseResult("pjb-1", "agentic"),
+        {"job": DONE, "markdown": {"pages": [{"page_number": 1, "markdown": None}]}},
     ),
-    (GetParseUsage("a"), {"job": {**JOB, "usage": {"credits": "many"}}}),
-    (GetParseUsage("a"), {"job": {**JOB, "usage": {"credits": -1}}}),
-    (GetParseUsage("a"), {"job": {**JOB, "usage": {"credits": True}}}),
+    (GetParseUsage("pjb-1"), {"job": {**JOB, "usage": {"credits": "many"}}}),
+    (GetParseUsage("pjb-1"), {"job": {**JOB, "usage": {"credits": -1}}}),
+    (GetParseUsage("pjb-1"), {"job": {**JOB, "usage": {"credits": True}}}),
     (CancelParse("a"), "cancelled"),
 ]
 

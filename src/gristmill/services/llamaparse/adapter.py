@@ -41,20 +41,23 @@ import httpx
 import orjson
 
 from gristmill.contract import Open, Operation, R
-from gristmill.errors import ServiceError, UnreadableSource
+from gristmill.errors import InvalidResponse, ServiceError, UnreadableSource
 from gristmill.services import failures
 from gristmill.services.adapter import Adapter, Handler, Reply
 from gristmill.services.llamaparse.answers import (
+    name_of,
+    newest,
     read_credits,
     read_items,
     read_job,
     read_metadata,
+    read_own_job,
     read_pages,
     read_result,
+    read_submitted,
     read_usage_row,
     read_versions,
     submit_arguments,
-    text_of,
 )
 from gristmill.services.llamaparse.errors import classify
 from gristmill.services.llamaparse.operations import (
@@ -87,6 +90,7 @@ from gristmill.services.llamaparse.operations import (
 if TYPE_CHECKING:
     from llama_cloud import AsyncLlamaCloud
 
+MOST_LISTED = 200  # pages of a list of jobs; one that goes on is no list of ours
 _PAGE_SIZE = 100
 _USAGE_PATH = "/api/v1/beta/usage-metrics"
 
@@ -145,20 +149,21 @@ class LlamaParse(Adapter["AsyncLlamaCloud"]):
             )
         response = raw.http_response
         with failures.reading(self.service, response):
-            uploaded = VendorFile(text_of(orjson.loads(response.content)["id"]))
+            uploaded = VendorFile(name_of(orjson.loads(response.content)["id"]))
         return Reply(uploaded, response)
 
     async def _submit(self, sdk: "AsyncLlamaCloud", operation: SubmitParse) -> Reply[ParseJob]:
         raw = await sdk.parsing.with_raw_response.create(**submit_arguments(operation))
         response = raw.http_response
         with failures.reading(self.service, response):
-            job = read_job(orjson.loads(response.content))
+            job = read_submitted(orjson.loads(response.content), operation.tag)
         return Reply(job, response, Open(job.id))
 
     async def _list(
         self, sdk: "AsyncLlamaCloud", operation: ListParseJobs
     ) -> Reply[tuple[ParseJob, ...]]:
-        return await self._walk(sdk, {"job_ids": list(operation.job_ids)})
+        reply = await self._walk(sdk, {"job_ids": list(operation.job_ids)})
+        return Reply(newest(reply.value, set(operation.job_ids)), reply.response)
 
     async def _find(
         self, sdk: "AsyncLlamaCloud", operation: FindParseJob
@@ -171,7 +176,7 @@ class LlamaParse(Adapter["AsyncLlamaCloud"]):
     ) -> Reply[tuple[ParseJob, ...]]:
         jobs: list[ParseJob] = []
         tokens: list[str] = []
-        while True:
+        for _ in range(MOST_LISTED):
             page_filter = {**filters, "page_token": tokens[-1]} if tokens else filters
             raw = await sdk.parsing.with_raw_response.list(page_size=_PAGE_SIZE, **page_filter)
             response = raw.http_response
@@ -184,6 +189,9 @@ class LlamaParse(Adapter["AsyncLlamaCloud"]):
             if not following:
                 return Reply(tuple(jobs), response)
             tokens.append(following)
+        raise failures.failure(
+            InvalidResponse, self.service, f"a list of jobs does not end after {MOST_LISTED} pages"
+        )
 
     async def _job(self, sdk: "AsyncLlamaCloud", operation: GetParseJob) -> Reply[ParseJob]:
         return await self._get(sdk, operation.job_id, (), lambda body: read_job(body["job"]))
@@ -229,7 +237,9 @@ class LlamaParse(Adapter["AsyncLlamaCloud"]):
         raw = await sdk.parsing.with_raw_response.get(job_id, expand=list(expand))
         response = raw.http_response
         with failures.reading(self.service, response):
-            value = read(orjson.loads(response.content))
+            body = orjson.loads(response.content)
+            read_own_job(body["job"], job_id)
+            value = read(body)
         return Reply(value, response)
 
     async def _usage_rows(
@@ -259,7 +269,7 @@ class LlamaParse(Adapter["AsyncLlamaCloud"]):
         raw = await sdk.parsing.with_raw_response.cancel(operation.job_id)
         response = raw.http_response
         with failures.reading(self.service, response):
-            job = read_job(orjson.loads(response.content))
+            job = read_own_job(orjson.loads(response.content), operation.job_id)
         return Reply(job, response)
 
     async def _delete_job(self, sdk: "AsyncLlamaCloud", operation: DeleteParse) -> Reply[None]:

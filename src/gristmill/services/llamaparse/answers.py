@@ -1,6 +1,10 @@
-"""How operations and answers of LlamaParse look on the wire. Pure."""
+"""How operations and answers of LlamaParse look on the wire. Pure.
 
-from collections.abc import Iterator, Mapping
+An answer is not believed to be about what was asked: the job, the tag and the pages are compared.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -21,6 +25,9 @@ from gristmill.services.llamaparse.operations import (
 TIERS: Final = ("fast", "cost_effective", "agentic", "agentic_plus")
 
 _TAG: Final = "gristmill"  # our key in a job's user_metadata
+_NAME: Final = re.compile(r"[A-Za-z0-9][\w.:-]{0,199}", re.ASCII)  # goes into addresses and rows
+_LONGEST_REASON: Final = 2_000  # characters
+_LAST_NUMBER: Final = (1 << 31) - 1  # of a page, in the database
 _EVENTS: Final = ("parse.success", "parse.error", "parse.partial_success", "parse.cancelled")
 
 
@@ -63,20 +70,47 @@ def read_job(item: Mapping[str, Any]) -> ParseJob:
     metadata = item.get("user_metadata") or {}
     error = item.get("error_message")
     return ParseJob(
-        id=text_of(item["id"]),
+        id=name_of(item["id"]),
         status=ParseStatus(item["status"]),
         tag=metadata.get(_TAG),
-        error=None if error is None else failures.masked(str(error)),
+        error=None if error is None else failures.masked(str(error))[:_LONGEST_REASON],
     )
+
+
+def read_submitted(item: Mapping[str, Any], tag: str) -> ParseJob:
+    """The job that a submit with our tag was answered with; the answer may leave the tag out."""
+    job = read_job(item)
+    if job.tag not in (None, tag):
+        raise ValueError("a job under the tag of another submit")
+    return job
+
+
+def read_own_job(item: Mapping[str, Any], job_id: str) -> ParseJob:
+    """The job that was asked about."""
+    job = read_job(item)
+    if job.id != job_id:
+        raise ValueError("it is about another job")
+    return job
+
+
+def newest(jobs: Iterable[ParseJob], job_ids: Collection[str]) -> tuple[ParseJob, ...]:
+    """Each job asked for once, as it was told last; what is over does not run again."""
+    found: dict[str, ParseJob] = {}
+    for job in jobs:
+        known = found.get(job.id)
+        if job.id in job_ids and (known is None or job.status.is_final >= known.status.is_final):
+            found[job.id] = job
+    return tuple(found.values())
 
 
 def read_result(body: Mapping[str, Any], content: str) -> ParseResult:
     """The answer of get, where `content` is the expanded key, markdown or text."""
-    return ParseResult(
-        job=read_job(body["job"]),
-        pages=read_pages(body, content),
-        credits=read_credits(body["job"]),
-    )
+    job = read_job(body["job"])
+    is_there = job.status is ParseStatus.COMPLETED
+    if is_there and not isinstance((body.get(content) or {}).get("pages"), list):
+        raise ValueError("a completed job without its pages")
+    pages = read_pages(body, content) if is_there else ()
+    return ParseResult(job, pages, credits=read_credits(body["job"]))
 
 
 def read_pages(body: Mapping[str, Any], content: str) -> tuple[ParsedPage, ...]:
@@ -125,10 +159,14 @@ def read_usage_row(item: Mapping[str, Any]) -> UsageRow:
 
 
 def _pages(body: Mapping[str, Any], content: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    seen: set[int] = set()
     for page in (body.get(content) or {}).get("pages") or ():
         number = page["page_number"]
         if type(number) is not int:
             raise TypeError("a page without a number")
+        if not 1 <= number <= _LAST_NUMBER or number in seen:
+            raise ValueError(f"page {number} cannot be, or is there twice")
+        seen.add(number)
         yield number, page
 
 
@@ -162,6 +200,14 @@ def _amount(billed: Any) -> Decimal:  # noqa: ANN401 — whatever JSON holds
     if not is_number or billed < 0:
         raise ValueError("credits that are no amount")
     return Decimal(repr(billed))
+
+
+def name_of(value: object) -> str:
+    """What the vendor calls a job or a file, if it can be asked for and kept by that."""
+    name = text_of(value)
+    if _NAME.fullmatch(name) is None:
+        raise ValueError("an id that cannot be one")
+    return name
 
 
 def text_of(value: object) -> str:
