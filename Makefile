@@ -23,10 +23,7 @@ demo: $(VENV)/.installed  ## Install, ingest the sample documents, ask them a qu
 	@GRISTMILL_HOME=$(DEMO_HOME) $(BIN)/gristmill costs
 
 test: check  ## Lint, types, import rules, and every test (under 5 minutes)
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report --skip-covered --skip-empty
+	$(BIN)/pytest --numprocesses logical --dist worksteal --cov --cov-report term:skip-covered
 
 check: $(VENV)/.developed  ## Lint, types and import rules only
 	$(BIN)/ruff format --check .

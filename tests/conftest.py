@@ -1,7 +1,7 @@
 """Fixtures shared by all tests: one real Postgres for the run, a fresh schema for each test."""
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,6 +21,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="simulators",
         help="what tests/conformance and tests/scenarios ask; real needs keys and is billed",
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test printed may hold anything; between processes only text can go."""
+    report = yield
+    report.sections = [
+        (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report
 
 
 @pytest.fixture(scope="session")
