@@ -259,9 +259,9 @@ class Ledger:
             except Exception as error:  # noqa: BLE001 — a defect in one of them: each goes alone
                 self._set_apart(asked, ends, error)
             else:
-                _answer(asked, told["refused"])
+                _answer(asked, told["refused"] or {})
                 _answer(ends, {})
-                for alert in told["alerts"]:
+                for alert in told["alerts"] or ():
                     log.warning("budget.threshold", **alert)
         self._group = GROUP
 

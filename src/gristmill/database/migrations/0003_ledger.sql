@@ -53,10 +53,9 @@ CREATE TABLE holds (
     collection text,
     document_id text,
     -- Accepted, to be billed later under this name.
-    vendor_ref text,
-    UNIQUE (service, vendor_ref)
+    vendor_ref text
 );
-CREATE INDEX holds_at ON holds (at);
+CREATE UNIQUE INDEX holds_vendor_ref ON holds (service, vendor_ref) WHERE vendor_ref IS NOT NULL;
 
 -- The journal says what each entry does to the balances of its window: `held` and `posted` are
 -- added to them. `nano_dollars` is what the call stands at by then.
@@ -118,19 +117,29 @@ LANGUAGE sql IMMUTABLE AS $$
         ((starts_at AT TIME ZONE 'UTC') + ('1 ' || period)::interval) AT TIME ZONE 'UTC' END
 $$;
 
--- The balances that entries of the journal belong to, whether their rows are there yet or not.
-CREATE FUNCTION concerned(moves journal[])
-RETURNS TABLE (call_id uuid, limit_id integer, key text, starts_at timestamptz,
-               held bigint, posted bigint)
-LANGUAGE sql STABLE AS $$
-    SELECT m.call_id, l.id, k.key, window_start(l.period, m.held_at), m.held, m.posted
-    FROM unnest(moves) m
-    JOIN limits l ON l.origin = m.origin AND l.nano_dollars IS NOT NULL
-    CROSS JOIN LATERAL (SELECT CASE l.scope
-        WHEN 'global' THEN '' WHEN 'service' THEN m.service
-        WHEN 'collection' THEN m.collection ELSE m.document_id END) k (key)
-    WHERE k.key IS NOT NULL AND l.key IN ('', k.key)
-$$;
+-- What entries of the journal do to one balance; `balance` is NULL as long as it has no row.
+CREATE TYPE movement AS (
+    limit_id integer, key text, starts_at timestamptz, balance bigint,
+    held bigint, posted bigint, is_asked boolean);
+
+-- One for each balance that the entries belong to.
+CREATE FUNCTION movements(entries journal[]) RETURNS movement[]
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT array_agg(m::movement) FROM (
+        SELECT l.id, k.key, w.starts_at, b.id, sum(e.held)::bigint, sum(e.posted)::bigint,
+               bool_or(e.held > 0)
+        FROM unnest(entries) e
+        JOIN limits l ON l.origin = e.origin AND l.nano_dollars IS NOT NULL
+        CROSS JOIN LATERAL (SELECT CASE l.scope
+            WHEN 'global' THEN '' WHEN 'service' THEN e.service
+            WHEN 'collection' THEN e.collection ELSE e.document_id END) k (key)
+        CROSS JOIN LATERAL (SELECT window_start(l.period, e.held_at)) w (starts_at)
+        LEFT JOIN balances b
+            ON b.limit_id = l.id AND b.key = k.key AND b.starts_at = w.starts_at
+        WHERE k.key IS NOT NULL AND l.key IN ('', k.key)
+        GROUP BY l.id, k.key, w.starts_at, b.id) m);
+END $$;
 
 -- What the journal says of one balance. A limit's own key may be any of its kind.
 CREATE FUNCTION folded(limit_id integer, key text, starts_at timestamptz)
@@ -151,75 +160,76 @@ END $$;
 
 -- Makes the rows of balances that are missing, from the journal. Before the caller writes to the
 -- journal, so that whoever makes a row and whoever writes meet at it and neither misses the other.
-CREATE FUNCTION open_balances(moves journal[]) RETURNS void
+CREATE FUNCTION open_balances(moves movement[]) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO balances (limit_id, key, starts_at, ends_at, nano_dollars, posted, held, overrun)
-    SELECT l.id, c.key, c.starts_at, window_end(l.period, c.starts_at), l.nano_dollars,
+    SELECT l.id, m.key, m.starts_at, window_end(l.period, m.starts_at), l.nano_dollars,
            f.posted, f.held, greatest(0, f.posted + f.held - l.nano_dollars)
-    FROM (SELECT DISTINCT limit_id, key, starts_at FROM concerned(moves)) c
-    JOIN limits l ON l.id = c.limit_id,
-    LATERAL folded(l.id, c.key, c.starts_at) f
-    WHERE NOT EXISTS (SELECT FROM balances b
-        WHERE b.limit_id = c.limit_id AND b.key = c.key AND b.starts_at = c.starts_at)
-    ORDER BY c.limit_id, c.key, c.starts_at
+    FROM unnest(moves) m JOIN limits l ON l.id = m.limit_id,
+    LATERAL folded(l.id, m.key, m.starts_at) f
+    WHERE m.balance IS NULL
+    ORDER BY m.limit_id, m.key, m.starts_at
     ON CONFLICT DO NOTHING;
 END $$;
 
--- Everybody who changes balances locks them first, in this order.
-CREATE FUNCTION lock_balances(moves journal[]) RETURNS void
+-- The highest threshold in percent that has been passed.
+CREATE FUNCTION threshold(posted bigint, nano_dollars bigint) RETURNS smallint
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN posted >= nano_dollars THEN 100 WHEN posted >= nano_dollars * 0.8 THEN 80
+                WHEN posted >= nano_dollars * 0.5 THEN 50 ELSE 0 END::smallint
+$$;
+
+-- Everybody who changes balances locks them here first, in the order of their ids. Says whether
+-- all that is asked fits, and whether a threshold is passed by it.
+CREATE FUNCTION lock_balances(moves movement[], OUT is_room boolean, OUT is_passed boolean)
 LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM b.id FROM balances b
-    WHERE (b.limit_id, b.key, b.starts_at) IN (
-        SELECT c.limit_id, c.key, c.starts_at FROM concerned(moves) c)
-    ORDER BY b.id FOR UPDATE;
+    SELECT bool_and(NOT m.is_asked OR b.posted + m.posted + b.held + m.held <= b.nano_dollars),
+           bool_or(threshold(b.posted + m.posted, b.nano_dollars) > b.alerted)
+    INTO is_room, is_passed
+    FROM (SELECT * FROM balances WHERE id = ANY (ARRAY(SELECT balance FROM unnest(moves)))
+          ORDER BY id FOR UPDATE) b
+    JOIN unnest(moves) m ON m.balance = b.id;
 END $$;
 
 -- Settlements may pass a limit, and then say by how much.
-CREATE FUNCTION apply_movements(moves journal[]) RETURNS void
-LANGUAGE sql AS $$
+CREATE FUNCTION move_balances(moves movement[]) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
     UPDATE balances b SET
-        held = b.held + s.held, posted = b.posted + s.posted,
-        overrun = greatest(0, b.posted + s.posted + b.held + s.held - b.nano_dollars)
-    FROM (SELECT limit_id, key, starts_at, sum(held)::bigint AS held, sum(posted)::bigint AS posted
-          FROM concerned(moves) GROUP BY 1, 2, 3) s
-    WHERE b.limit_id = s.limit_id AND b.key = s.key AND b.starts_at = s.starts_at
-$$;
+        held = b.held + m.held, posted = b.posted + m.posted,
+        overrun = greatest(0, b.posted + m.posted + b.held + m.held - b.nano_dollars)
+    FROM unnest(moves) m WHERE b.id = m.balance;
+END $$;
 
--- Those of the holds that fit, each for itself: a refused one leaves its room to the next.
-CREATE FUNCTION refuse_holds(asked journal[]) RETURNS jsonb
+-- Moves what calls have ended, then holds as far as there is room, each for itself: a refused one
+-- leaves its room to the next. Answers {call_id: balance} of the refused ones.
+CREATE FUNCTION move_what_fits(ending journal[], holding journal[]) RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
     one journal;
+    moves movement[];
     tight record;
     refused jsonb := '{}';
 BEGIN
-    IF NOT EXISTS (
-        SELECT FROM balances b JOIN (
-            SELECT limit_id, key, starts_at, sum(held) AS held FROM concerned(asked)
-            WHERE held > 0 GROUP BY 1, 2, 3) s USING (limit_id, key, starts_at)
-        WHERE b.posted + b.held + s.held > b.nano_dollars)
-    THEN
-        PERFORM apply_movements(asked);
-        RETURN refused;
-    END IF;
-    FOREACH one IN ARRAY asked LOOP
+    PERFORM move_balances(movements(ending));
+    FOREACH one IN ARRAY holding LOOP
+        moves := movements(ARRAY[one]);
         SELECT b.id, l.origin, l.scope, b.key, l.period, b.nano_dollars, b.posted, b.held,
                CASE WHEN isfinite(b.ends_at) THEN extract(epoch FROM b.ends_at) END AS ends_at,
                CASE WHEN isfinite(b.ends_at)
                     THEN extract(epoch FROM b.ends_at - clock_timestamp()) END AS seconds_left,
-               c.held AS asked
+               m.held AS asked
         INTO tight
-        FROM concerned(ARRAY[one]) c JOIN balances b USING (limit_id, key, starts_at)
-        JOIN limits l ON l.id = b.limit_id
-        WHERE c.held > 0 AND b.posted + b.held + c.held > b.nano_dollars
+        FROM unnest(moves) m JOIN balances b ON b.id = m.balance JOIN limits l ON l.id = b.limit_id
+        WHERE m.is_asked AND b.posted + b.held + m.held > b.nano_dollars
         -- Where several refuse it, it waits for the last of them.
-        ORDER BY b.posted + c.held > b.nano_dollars DESC, b.ends_at DESC, b.id LIMIT 1;
+        ORDER BY b.posted + m.held > b.nano_dollars DESC, b.ends_at DESC, b.id LIMIT 1;
         IF FOUND THEN
             refused := refused || jsonb_build_object(one.call_id, to_jsonb(tight));
         ELSE
-            PERFORM apply_movements(ARRAY[one]);
+            PERFORM move_balances(moves);
         END IF;
     END LOOP;
     RETURN refused;
@@ -227,26 +237,23 @@ END $$;
 
 -- Balances that have passed a threshold since it was last looked: each is told of once. All of
 -- it is used up when something was refused for lack of it, whatever is left.
-CREATE FUNCTION raise_alerts(moves journal[], refused jsonb) RETURNS jsonb
+CREATE FUNCTION raise_alerts(moves movement[], refused jsonb) RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
     told jsonb;
 BEGIN
-    WITH touched AS (
-        SELECT b.id, greatest(
-            CASE WHEN b.posted >= b.nano_dollars THEN 100
-                 WHEN b.posted >= b.nano_dollars * 0.8 THEN 80
-                 WHEN b.posted >= b.nano_dollars * 0.5 THEN 50 ELSE 0 END,
-            CASE WHEN r.id IS NOT NULL THEN 100 ELSE 0 END) AS percent
-        FROM balances b
-        LEFT JOIN (SELECT DISTINCT (value->>'id')::bigint AS id FROM jsonb_each(refused)
-            WHERE (value->>'posted')::bigint + (value->>'asked')::bigint
-                > (value->>'nano_dollars')::bigint) r ON r.id = b.id
-        WHERE (b.limit_id, b.key, b.starts_at) IN (
-            SELECT c.limit_id, c.key, c.starts_at FROM concerned(moves) c)
+    WITH used_up AS (
+        SELECT (value->>'id')::bigint AS id FROM jsonb_each(refused)
+        WHERE (value->>'posted')::bigint + (value->>'asked')::bigint
+            > (value->>'nano_dollars')::bigint
+          AND (value->>'asked')::bigint <= (value->>'nano_dollars')::bigint
+    ), passed AS (
+        SELECT id, CASE WHEN id IN (SELECT id FROM used_up) THEN 100
+                        ELSE threshold(posted, nano_dollars) END AS percent
+        FROM balances WHERE id IN (SELECT balance FROM unnest(moves))
     ), raised AS (
-        UPDATE balances b SET alerted = t.percent FROM touched t
-        WHERE b.id = t.id AND t.percent > b.alerted
+        UPDATE balances b SET alerted = p.percent FROM passed p
+        WHERE b.id = p.id AND p.percent > b.alerted
         RETURNING b.limit_id, b.key, b.alerted, b.nano_dollars, b.posted, b.held, b.overrun
     )
     SELECT jsonb_agg(jsonb_build_object(
@@ -254,48 +261,52 @@ BEGIN
         'percent', r.alerted, 'nano_dollars', r.nano_dollars, 'posted', r.posted,
         'held', r.held, 'overrun', r.overrun))
     INTO told FROM raised r JOIN limits l ON l.id = r.limit_id;
-    RETURN coalesce(told, '[]');
+    RETURN told;
+END $$;
+
+-- Moves the balances of all these, refused holds excepted.
+CREATE FUNCTION keep_balances(ending journal[], holding journal[],
+    OUT refused jsonb, OUT alerts jsonb)
+LANGUAGE plpgsql AS $$
+DECLARE
+    moves movement[] := movements(ending || holding);
+    is_room boolean;
+    is_passed boolean;
+BEGIN
+    IF moves IS NULL THEN
+        RETURN;
+    END IF;
+    IF EXISTS (SELECT FROM unnest(moves) WHERE balance IS NULL) THEN
+        PERFORM open_balances(moves);
+        moves := movements(ending || holding);
+    END IF;
+    SELECT * INTO is_room, is_passed FROM lock_balances(moves);
+    IF is_room THEN
+        PERFORM move_balances(moves);
+    ELSE
+        refused := move_what_fits(ending, holding);
+    END IF;
+    IF is_passed OR NOT is_room THEN
+        alerts := raise_alerts(moves, refused);
+    END IF;
 END $$;
 
 -- Whoever keeps the ledger shares this lock; whoever changes a limit has it alone, so that no
 -- balance is made from a journal in which somebody is writing unseen.
 CREATE FUNCTION limits_lock() RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT 7266512302';
 
--- The entries that end calls. A hold is let go here, and that is why it ends once.
-CREATE FUNCTION end_holds(ends jsonb) RETURNS journal[]
-LANGUAGE plpgsql AS $$
-DECLARE
-    entries journal[];
-BEGIN
-    PERFORM h.call_id FROM holds h
-    WHERE h.call_id IN (SELECT (value->>'call_id')::uuid FROM jsonb_array_elements(ends))
-    ORDER BY h.call_id FOR UPDATE;
-    SELECT array_agg(ROW(NULL, clock_timestamp(), h.call_id, e.entry, h.service, h.operation,
-        e.product, e.unit, e.quantity, e.nano_dollars, e.price_version, h.origin, h.endpoint,
-        h.collection, h.document_id, coalesce(e.vendor_ref, h.vendor_ref), e.note, h.at,
-        CASE e.entry WHEN 'open' THEN 0 ELSE - h.nano_dollars END,
-        CASE WHEN e.entry IN ('open', 'released') THEN 0 ELSE e.nano_dollars END)::journal)
-    INTO entries
-    FROM jsonb_to_recordset(ends) AS e (call_id uuid, entry text, product text, unit text,
-        quantity bigint, nano_dollars bigint, price_version text, vendor_ref text, note text)
-    JOIN holds h USING (call_id);
-    DELETE FROM holds h USING unnest(entries) l WHERE h.call_id = l.call_id AND l.entry <> 'open';
-    UPDATE holds h SET vendor_ref = l.vendor_ref
-    FROM unnest(entries) l WHERE h.call_id = l.call_id AND l.entry = 'open';
-    RETURN entries;
-END $$;
+-- How a call ended: what was used, and what that costs.
+CREATE TYPE call_end AS (
+    call_id uuid, entry text, product text, unit text, quantity bigint, nano_dollars bigint,
+    price_version text, vendor_ref text, note text);
 
 -- Evidence that comes after a call was assumed: what it did cost, or the name it is billed under.
-CREATE FUNCTION correct_call(ending jsonb) RETURNS journal
+CREATE FUNCTION correct_call(e call_end) RETURNS journal
 LANGUAGE plpgsql AS $$
 DECLARE
     line journal;
-    e record;
     was bigint;
 BEGIN
-    SELECT * INTO e FROM jsonb_to_record(ending) AS e (call_id uuid, entry text, product text,
-        unit text, quantity bigint, nano_dollars bigint, price_version text, vendor_ref text,
-        note text);
     -- Whoever else has evidence of this call waits here.
     SELECT * INTO line FROM journal WHERE call_id = e.call_id AND entry = 'held' FOR UPDATE;
     IF NOT FOUND OR e.entry = 'assumed'
@@ -322,68 +333,93 @@ BEGIN
     RETURN line;
 END $$;
 
-CREATE FUNCTION write_journal(entries journal[]) RETURNS void
-LANGUAGE sql AS $$
-    INSERT INTO journal (at, call_id, entry, service, operation, product, unit, quantity,
-        nano_dollars, price_version, origin, endpoint, collection, document_id, vendor_ref, note,
-        held_at, held, posted)
-    SELECT at, call_id, entry, service, operation, product, unit, quantity,
-        nano_dollars, price_version, origin, endpoint, collection, document_id, vendor_ref, note,
-        held_at, held, posted
-    FROM unnest(entries)
-$$;
+-- The entry that ends a call; none if it has ended. Its hold is let go here, and that is why it ends
+-- once.
+CREATE FUNCTION end_call(e call_end) RETURNS journal
+LANGUAGE plpgsql AS $$
+DECLARE
+    h holds;
+BEGIN
+    IF e.entry = 'open' THEN
+        UPDATE holds SET vendor_ref = e.vendor_ref WHERE call_id = e.call_id RETURNING * INTO h;
+    ELSE
+        DELETE FROM holds WHERE call_id = e.call_id RETURNING * INTO h;
+    END IF;
+    IF NOT FOUND THEN
+        RETURN correct_call(e);
+    END IF;
+    RETURN ROW(NULL, clock_timestamp(), h.call_id, e.entry, h.service, h.operation, e.product,
+        e.unit, e.quantity, e.nano_dollars, e.price_version, h.origin, h.endpoint, h.collection,
+        h.document_id, coalesce(e.vendor_ref, h.vendor_ref), e.note, h.at,
+        CASE e.entry WHEN 'open' THEN 0 ELSE - h.nano_dollars END,
+        CASE WHEN e.entry IN ('open', 'released') THEN 0 ELSE e.nano_dollars END)::journal;
+END $$;
 
--- The ends of calls and the holds of others, in one transaction: the only writer of the ledger.
--- An end is call_id, entry, usage, nano_dollars, price_version, vendor_ref, note, one for each
--- call; a hold is as its table. Answers {"refused": {call_id: balance}, "alerts": [balance]}.
-CREATE FUNCTION keep_ledger(ends jsonb, asked jsonb) RETURNS jsonb
+CREATE FUNCTION end_calls(ends jsonb) RETURNS journal[]
+LANGUAGE plpgsql AS $$
+DECLARE
+    e call_end;
+    entries journal[] := '{}';
+BEGIN
+    -- In an order that everybody keeps.
+    FOR e IN SELECT * FROM jsonb_populate_recordset(NULL::call_end, ends) ORDER BY call_id LOOP
+        entries := entries || end_call(e);
+    END LOOP;
+    RETURN array_remove(entries, NULL);
+END $$;
+
+-- The entries of calls that are about to leave.
+CREATE FUNCTION hold_calls(asked jsonb) RETURNS journal[]
 LANGUAGE plpgsql AS $$
 DECLARE
     now_at timestamptz := clock_timestamp();
+BEGIN
+    RETURN (SELECT array_agg(ROW(NULL, now_at, h.call_id, 'held', h.service, h.operation,
+        h.product, h.unit, h.quantity, h.nano_dollars, h.price_version, h.origin, h.endpoint,
+        h.collection, h.document_id, NULL, '', now_at, h.nano_dollars, 0)::journal)
+        FROM jsonb_populate_recordset(NULL::holds, asked) h);
+END $$;
+
+CREATE FUNCTION write_entries(entries journal[]) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    WITH written AS (
+        INSERT INTO journal (at, call_id, entry, service, operation, product, unit, quantity,
+            nano_dollars, price_version, origin, endpoint, collection, document_id, vendor_ref,
+            note, held_at, held, posted)
+        SELECT at, call_id, entry, service, operation, product, unit, quantity,
+            nano_dollars, price_version, origin, endpoint, collection, document_id, vendor_ref,
+            note, held_at, held, posted
+        FROM unnest(entries)
+        RETURNING *)
+    INSERT INTO holds (call_id, at, service, operation, product, unit, quantity, nano_dollars,
+        price_version, origin, endpoint, collection, document_id)
+    SELECT call_id, held_at, service, operation, product, unit, quantity, nano_dollars,
+        price_version, origin, endpoint, collection, document_id
+    FROM written WHERE entry = 'held';
+END $$;
+
+-- The ends of calls and the holds of others, in one transaction: the only writer of the ledger.
+-- An end is a `call_end`, one for each call; a hold is as its table. Answers
+-- {"refused": {call_id: balance}, "alerts": [balance]}, null for none.
+CREATE FUNCTION keep_ledger(ends jsonb, asked jsonb) RETURNS jsonb
+LANGUAGE plpgsql AS $$
+DECLARE
     ending journal[];
     holding journal[];
-    late jsonb;
-    refused jsonb := '{}';
+    refused jsonb;
+    alerts jsonb;
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(limits_lock());
-    IF ends <> '[]' THEN
-        ending := end_holds(ends);
-        IF coalesce(cardinality(ending), 0) < jsonb_array_length(ends) THEN
-            FOR late IN SELECT value FROM jsonb_array_elements(ends)
-                WHERE (value->>'call_id')::uuid NOT IN (SELECT call_id FROM unnest(ending))
-                ORDER BY value->>'call_id'
-            LOOP
-                ending := ending || correct_call(late);
-            END LOOP;
-            ending := array_remove(ending, NULL);
-        END IF;
+    ending := end_calls(ends);
+    holding := hold_calls(asked);
+    SELECT * INTO refused, alerts FROM keep_balances(ending, holding);
+    IF refused IS NOT NULL THEN
+        holding := (SELECT array_agg(h) FROM unnest(holding) h
+                    WHERE NOT refused ? h.call_id::text);
     END IF;
-    SELECT array_agg(ROW(NULL, now_at, h.call_id, 'held', h.service, h.operation, h.product,
-        h.unit, h.quantity, h.nano_dollars, h.price_version, h.origin, h.endpoint, h.collection,
-        h.document_id, NULL, '', now_at, h.nano_dollars, 0)::journal ORDER BY place)
-    INTO holding
-    FROM ROWS FROM (jsonb_to_recordset(asked) AS (call_id uuid, service text, operation text,
-        product text, unit text, quantity bigint, nano_dollars bigint, price_version text,
-        origin text, endpoint text, collection text, document_id text)) WITH ORDINALITY
-        AS h (call_id, service, operation, product, unit, quantity, nano_dollars, price_version,
-        origin, endpoint, collection, document_id, place);
-    PERFORM open_balances(ending || holding);
-    PERFORM lock_balances(ending || holding);
-    PERFORM apply_movements(ending);
-    IF holding IS NOT NULL THEN
-        refused := refuse_holds(holding);
-        IF refused <> '{}' THEN
-            SELECT array_agg(h) INTO holding FROM unnest(holding) h
-            WHERE NOT refused ? h.call_id::text;
-        END IF;
-        INSERT INTO holds (call_id, at, service, operation, product, unit, quantity, nano_dollars,
-            price_version, origin, endpoint, collection, document_id)
-        SELECT call_id, held_at, service, operation, product, unit, quantity, nano_dollars,
-            price_version, origin, endpoint, collection, document_id FROM unnest(holding);
-    END IF;
-    PERFORM write_journal(ending || holding);
-    RETURN jsonb_build_object(
-        'refused', refused, 'alerts', raise_alerts(ending || holding, refused));
+    PERFORM write_entries(ending || holding);
+    RETURN jsonb_build_object('refused', refused, 'alerts', alerts);
 END $$;
 
 -- Sets a limit, or changes it; NULL says that there is none. Balances of the present window are
@@ -406,9 +442,8 @@ BEGIN
     UPDATE balances SET
         nano_dollars = amount,
         overrun = greatest(0, posted + held - amount),
-        alerted = CASE WHEN posted >= amount THEN 100 WHEN posted >= amount * 0.8 THEN 80
-                       WHEN posted >= amount * 0.5 THEN 50 ELSE 0 END
-    WHERE limit_id = changed AND ends_at > clock_timestamp();
+        alerted = least(alerted, threshold(posted, amount))
+    WHERE limit_id = changed;
     IF of_scope = 'global' OR of_key <> '' THEN
         INSERT INTO balances (limit_id, key, starts_at, ends_at, nano_dollars, posted, held, overrun)
         SELECT changed, of_key, s, window_end(of_period, s), amount, f.posted, f.held,
