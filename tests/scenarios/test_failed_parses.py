@@ -10,6 +10,7 @@ from simulator import SimulatorControl
 
 from gristmill import DocumentStatus, Gristmill
 from gristmill.pipeline.parse_failures import MOST_JOBS
+from gristmill.pipeline.runner import advance
 
 WritePdf = Callable[..., Path]
 BY_THE_DOCUMENT = {
@@ -82,6 +83,39 @@ async def test_new_jobs_are_capped_and_the_end_tells_how_many_there_were(
     for document in report.documents:
         assert f"in {MOST_JOBS} jobs: INTERNAL_ERROR" in (document.error or "")
     assert jobs(simulator) == MOST_JOBS, "documents with the same bytes share them"
+
+
+async def test_who_queued_for_a_new_job_gets_none_after_others_tried_in_vain(
+    mill: Gristmill, write_pdf: WritePdf, simulator: SimulatorControl, conninfo: str
+) -> None:
+    every_pdf_fails(simulator, "INTERNAL_ERROR")
+    report = await mill.ingest(write_pdf("slow.pdf", "Snails."), write_pdf("copy.pdf", "Snails."))
+    queued = report.documents[0].id
+    with psycopg.connect(conninfo) as connection:
+        connection.execute(
+            "UPDATE gristmill.documents SET status = 'parked', stage = 'parse_queued'"
+            " WHERE id = %s",
+            (queued,),
+        )
+    await advance(await mill._system.context(), queued)
+    document = (await mill.show(queued)).summary
+    assert f"in {MOST_JOBS} jobs: INTERNAL_ERROR" in (document.error or "")
+    assert jobs(simulator) == MOST_JOBS
+
+
+@pytest.mark.parametrize("is_new", [False, True], ids=["resumed", "added-again"])
+async def test_a_parse_that_was_given_up_gets_as_many_jobs_once_somebody_asks_again(
+    mill: Gristmill, write_pdf: WritePdf, simulator: SimulatorControl, is_new: bool
+) -> None:
+    every_pdf_fails(simulator, "INTERNAL_ERROR")
+    await mill.ingest(write_pdf("slow.pdf", "Snails."))
+    if is_new:
+        report = await mill.ingest(write_pdf("copy.pdf", "Snails."))
+    else:
+        report = await mill.resume(failed=True)
+    (document,) = report.documents
+    assert f"in {MOST_JOBS} jobs: INTERNAL_ERROR" in (document.error or "")
+    assert jobs(simulator) == 2 * MOST_JOBS
 
 
 async def test_an_account_without_credit_parks_the_document_until_somebody_acts(

@@ -15,6 +15,7 @@ from gristmill.contract import Origin
 from gristmill.database.engine import Database, Row
 from gristmill.errors import CollectionError, InvalidArgument
 from gristmill.pipeline.document import PUBLISHED, DocumentStatus, PipelineOptions
+from gristmill.pipeline.parses import ASKED_AGAIN, GIVEN_UP
 from gristmill.pipeline.store import ENDED_NAMES, QUEUE, host_queue
 
 ALPHABET: Final = "23456789abcdefghjkmnpqrstvwxyz"  # no look-alikes, no vowels but two
@@ -50,7 +51,7 @@ SELECT id, wake(id, 'host:' || %(host)s) FROM document
 """
 
 # A failed parse is asked for anew; everything else goes on in the stage where it stopped.
-_RETRY: Final = """
+_RETRY: Final = f"""
 WITH again AS (
     UPDATE documents SET
         claim = claim + 1, attempts = 0, next_try = NULL, error_kind = NULL, error = NULL,
@@ -59,6 +60,10 @@ WITH again AS (
         status = CASE stage WHEN 'parsing' THEN 'parse_queued' ELSE stage END
     WHERE id = ANY (%(ids)s) AND status = ANY (%(statuses)s)
     RETURNING id, stage, building_id
+), asked AS (
+    UPDATE parses p SET {ASKED_AGAIN}
+    FROM again JOIN versions v ON v.id = again.building_id
+    WHERE p.id = v.parse_id AND again.stage = 'parse_queued' AND {GIVEN_UP}
 )
 SELECT again.id,
        wake(again.id, CASE again.stage WHEN 'uploaded' THEN 'host:' || v.host ELSE %(queue)s END)
@@ -185,9 +190,15 @@ class _Door:
 async def retry(database: Database, ids: Sequence[str], *, failed: bool) -> list[str]:
     """Lets parked documents, and failed ones if asked, go on now; gives those it let go."""
     statuses = ["parked"] + (["failed", "quarantined"] if failed else [])
-    arguments = {"ids": list(ids), "statuses": statuses, "queue": QUEUE}
+    arguments = {
+        "ids": list(ids),
+        "statuses": statuses,
+        "queue": QUEUE,
+        "ended": ENDED_NAMES,
+    }
     async with database.connection() as connection:
-        return [row["id"] for row in await (await connection.execute(_RETRY, arguments)).fetchall()]
+        cursor = await connection.execute(_RETRY.encode(), arguments)
+        return [row["id"] for row in await cursor.fetchall()]
 
 
 async def unfinished(database: Database, *, failed: bool) -> list[str]:

@@ -51,8 +51,18 @@ submitting_since = clock_timestamp()
 _STILL_DRIVES: Final = "p.driver = mine.id"
 _FAILED: Final = "status = 'failed', error = %(error)s"
 _RESTARTED: Final = """
-status = 'new', tag = %(tag)s, file_id = NULL, job_id = NULL, error = NULL, submitted_at = NULL
+status = 'new', tag = translate(gen_random_uuid()::text, '-', ''), file_id = NULL, job_id = NULL,
+error = NULL, submitted_at = NULL
 """
+# Somebody asks for a parse that failed and that nobody tries again: as many jobs as the first time.
+ASKED_AGAIN: Final = f"{_RESTARTED}, attempts = 0"
+GIVEN_UP: Final = """
+p.status = 'failed' AND NOT EXISTS (
+    SELECT FROM documents d WHERE d.id = p.driver AND d.status <> ALL (%(ended)s))
+"""
+_ASK_AGAIN: Final = (
+    f"UPDATE parses p SET {ASKED_AGAIN} WHERE id = %(id)s AND {GIVEN_UP} RETURNING *"
+)
 
 _SUBMITTED: Final = """
 UPDATE parses p SET status = 'submitted', job_id = %(job_id)s, submitted_at = clock_timestamp()
@@ -136,7 +146,7 @@ _COLUMNS: Final = tuple(Parse.__dataclass_fields__)
 async def find_or_add(
     connection: Connection, work: Work, fingerprint: str, options: ParseOptions
 ) -> Parse:
-    """The parse of this fingerprint, made if nobody asked for it before.
+    """The parse of this fingerprint, made if nobody asked for it before, or given up since.
 
     In a transaction that goes on to refer to it.
 
@@ -159,6 +169,9 @@ async def find_or_add(
     row = await (await connection.execute(_FIND_OR_ADD.encode(), arguments)).fetchone()
     if row is None:
         raise lost(work)
+    if row["status"] == "failed":
+        again = {"id": row["id"], "ended": ENDED_NAMES}
+        row = await (await connection.execute(_ASK_AGAIN.encode(), again)).fetchone() or row
     return _parse(row)
 
 
@@ -211,7 +224,7 @@ async def mark_failed(connection: Connection, work: Work, parse: Parse, error: s
 
 async def restart(connection: Connection, work: Work, parse: Parse) -> Parse:
     """Forgets a failed attempt; the next one is a new job under a new tag."""
-    return await _changed(connection, work, parse, _RESTARTED, {"tag": uuid4().hex})
+    return await _changed(connection, work, parse, _RESTARTED, {})
 
 
 async def _changed(

@@ -54,7 +54,8 @@ async def submit_parse(context: Context, work: Work) -> Work | None:
     """parse_queued -> parsing: uploads, submits, and keeps the job id before anything else."""
     parse = await _take_wheel(context, work)
     if parse is None:
-        return None
+        async with context.database.connection() as connection:
+            return await step(connection, work, Status.PARSING, "another document has it parsed")
     job = await _lost_job(context, parse) if parse.status == "submitting" else None
     if job is None:
         job = await _submit(context, work, parse)
@@ -68,13 +69,14 @@ async def submit_parse(context: Context, work: Work) -> Work | None:
 
 
 async def _take_wheel(context: Context, work: Work) -> Parse | None:
+    """The parse, if this document is to hand it over; not if others have, or tried in vain."""
     async with context.database.connection() as connection:
         parse = await parses.drive(connection, work)
-        if parse is None:
-            await step(connection, work, Status.PARSING, "another document has it parsed")
-        elif parse.status == "failed":
-            parse = await parses.restart(connection, work, parse)
-        return parse
+        if parse is None or parse.status != "failed":
+            return parse
+        if not is_worth_another(parse.error or "", parse.attempts):
+            return None
+        return await parses.restart(connection, work, parse)
 
 
 async def _adopt(context: Context, work: Work, job: ParseJob) -> None:
