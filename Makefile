@@ -61,13 +61,17 @@ $(VENV)/bin/python:
 		|| { echo "Gristmill needs Python 3.11 or newer; set PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
+# The lock files name everything, so nothing is resolved anew: some versions of pip take an extra of a
+# locked package for a package of its own, and refuse it. `pip check` says if a lock file is not whole.
 $(VENV)/.installed: $(VENV)/bin/python requirements/run.lock pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-		-r requirements/run.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--require-hashes -r requirements/run.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/python -m pip check
 	@touch $@
 
 $(VENV)/.developed: $(VENV)/.installed requirements/dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-		-r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip check
 	@touch $@
