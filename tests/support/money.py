@@ -1,0 +1,101 @@
+"""What must hold of the ledger at any time, and a database whose clock a test sets."""
+
+from datetime import datetime
+
+from gristmill.contract import Origin, Usage
+from gristmill.costs.budgets import Balance, balances
+from gristmill.costs.ledger import End, EntryKind, Hold
+from gristmill.database.engine import Connection, Database
+
+MODEL = "text-embedding-3-small"
+
+# Each line is a rule; each of their answers is a breach of it.
+_BREACHES = """
+SELECT 'balance and journal differ' AS rule, b.id::text AS what
+FROM balances b, LATERAL folded(b.limit_id, b.key, b.starts_at) f (posted, held)
+WHERE (b.posted, b.held) <> (f.posted, f.held)
+UNION ALL
+SELECT 'overrun is not what passes the limit', id::text FROM balances
+WHERE overrun <> greatest(0, posted + held - nano_dollars)
+UNION ALL
+SELECT 'what is held is not what has not ended', origin FROM journal GROUP BY origin
+HAVING sum(held) <> (SELECT coalesce(sum(h.nano_dollars), 0) FROM holds h
+                     WHERE h.origin = journal.origin)
+UNION ALL
+SELECT 'a call ended more than once', call_id::text FROM journal
+WHERE entry IN ('posted', 'released', 'assumed') GROUP BY call_id HAVING count(*) > 1
+UNION ALL
+SELECT 'a call was corrected that nobody assumed', call_id::text FROM journal c
+WHERE entry = 'corrected' AND NOT EXISTS (
+    SELECT FROM journal a WHERE a.call_id = c.call_id AND a.entry = 'assumed')
+UNION ALL
+SELECT 'the last word on a call is not what it moved', call_id::text FROM journal GROUP BY call_id
+HAVING sum(posted) + sum(held) <> (array_agg(nano_dollars ORDER BY id DESC))[1]
+"""
+
+
+async def breaches(database: Database) -> list[tuple[str, str]]:
+    """Where the ledger contradicts itself; none, ever."""
+    async with database.connection() as connection:
+        rows = await (await connection.execute(_BREACHES)).fetchall()
+    return [(row["rule"], row["what"]) for row in rows]
+
+
+def hold(nano_dollars: int, **facts: object) -> Hold:
+    values: dict[str, object] = {
+        "service": "openai",
+        "operation": "Embed",
+        "usage": Usage(MODEL, "tokens", nano_dollars),
+        "nano_dollars": nano_dollars,
+        "price_version": "then",
+        "origin": Origin.REAL,
+        "endpoint": "https://vendor.example",
+    }
+    return Hold(**values | facts)  # type: ignore[arg-type]
+
+
+def end(kind: EntryKind, nano_dollars: int, **facts: object) -> End:
+    usage = Usage(MODEL, "tokens", nano_dollars)
+    return End(kind, usage, nano_dollars, **{"price_version": "then", **facts})  # type: ignore[arg-type]
+
+
+def posted(nano_dollars: int, **facts: object) -> End:
+    return end(EntryKind.POSTED, nano_dollars, **facts)
+
+
+RELEASED = end(EntryKind.RELEASED, 0)
+
+
+def opened(nano_dollars: int, vendor_ref: str) -> End:
+    return end(EntryKind.OPEN, nano_dollars, vendor_ref=vendor_ref)
+
+
+async def balance(database: Database, scope: str = "global", key: str = "") -> Balance:
+    """The only one of this scope and key in the present window."""
+    found = [b for b in await balances(database) if (b.scope, b.key) == (scope, key)]
+    (only,) = found
+    return only
+
+
+class SetClock(Database):
+    """A database whose clock shows what a test has set; our SQL asks no other clock."""
+
+    async def configure(self, connection: Connection) -> None:
+        await super().configure(connection)
+        await connection.execute(
+            "SET search_path TO clock, gristmill, public, extensions, pg_catalog"
+        )
+
+    async def wind(self) -> None:
+        async with self.connection() as connection:
+            await connection.execute(
+                "CREATE SCHEMA clock;"
+                "CREATE TABLE clock.face (shows timestamptz);"
+                "INSERT INTO clock.face VALUES (pg_catalog.clock_timestamp());"
+                "CREATE FUNCTION clock.clock_timestamp() RETURNS timestamptz LANGUAGE sql"
+                " AS 'SELECT shows FROM clock.face'"
+            )
+
+    async def set(self, time: datetime) -> None:
+        async with self.connection() as connection:
+            await connection.execute("UPDATE clock.face SET shows = %s", (time,))
