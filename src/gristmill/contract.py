@@ -79,6 +79,22 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Demand:
+    """What one call takes of the vendor's rate limits, as the vendor counts it.
+
+    Calls of the same `pool` share limits: those of one model, or all of a service ('').
+    """
+
+    requests: int = 1
+    tokens: int = 0
+    pool: str = ""
+
+    def of(self, unit: str) -> int:
+        """The amount in a limit's unit, `requests` or `tokens`; 0 in one that is not known."""
+        return {"requests": self.requests, "tokens": self.tokens}.get(unit, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """The answer says what was used."""
 
@@ -119,6 +135,10 @@ class Operation(Generic[R_co]):
     def worst_case(self) -> Usage:
         """An upper bound of the usage; free unless a subclass says otherwise."""
         return Usage.none()
+
+    def demand(self) -> Demand:
+        """What it takes of rate limits: one request, unless a subclass says otherwise."""
+        return Demand()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ GristmillError
 │   └── InvalidResponse       an answer that breaks the vendor's own contract
 ├── RefusedError              we did not call
 │   ├── BudgetExceeded        its worst case does not fit a limit that a person set
+│   ├── BreakerOpen           the service has failed too often; it is left alone for a while
+│   ├── RateLimited           its turn in a rate limit comes later than the caller can wait
 │   ├── Misconfigured         a setting is missing or wrong
 │   ├── NotYet                it is too early to call; try again after `retry_after`
 │   └── SimulatedAnswer       a simulator answered where only the real service may
@@ -166,6 +168,18 @@ class BudgetExceeded(RefusedError):
         self.held = held
         self.asked = asked
         self.window_end = window_end
+
+
+class BreakerOpen(RefusedError):
+    """The service has failed too often; it is left alone for `retry_after` seconds."""
+
+    retryable = True
+
+
+class RateLimited(RefusedError):
+    """Its turn in a rate limit comes in `retry_after` seconds, later than the caller can wait."""
+
+    retryable = True
 
 
 class Misconfigured(RefusedError):

@@ -33,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from gristmill.contract import Operation, RateLimitFeedback, Settled, Usage
+from gristmill.contract import Demand, Operation, RateLimitFeedback, Settled, Usage
 from gristmill.errors import InvalidInput, Rejected, ServiceError, TooLarge
 from gristmill.services import failures
 from gristmill.services.adapter import Adapter, Handler, Reply
@@ -87,6 +87,14 @@ class Embed(Operation[Embeddings]):
 
     def worst_case(self) -> Usage:
         return Usage(product=self.model, unit="tokens", quantity=sum(self.tokens))
+
+    def demand(self) -> Demand:
+        """The vendor's limiter counts a quarter of the bytes, whatever it bills.
+
+        Source: recorded headers of 91 of 91 answers.
+        """
+        size = sum(len(text.encode("utf-8", "surrogatepass")) for text in self.texts)
+        return Demand(tokens=size // 4 + 1, pool=self.model)
 
 
 @dataclass(frozen=True, slots=True)
