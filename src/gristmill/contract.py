@@ -110,12 +110,20 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class RateLimitFeedback:
-    """What the vendor's answer said of one limit; durations in seconds."""
+    """What the vendor's answer said of one limit: `limit` of a unit in `seconds`.
+
+    `name` is the vendor's, its last part the unit: tokens, project-tokens. `reset` is in seconds.
+    """
 
     name: str
     limit: int | None = None
     remaining: int | None = None
     reset: float | None = None
+    seconds: float = 60.0
+
+    @property
+    def unit(self) -> str:
+        return self.name.rpartition("-")[2]
 
 
 class Operation(Generic[R_co]):
@@ -146,7 +154,8 @@ class Result(Generic[R]):
     """An answer, with where it came from.
 
     `endpoint` is the base address that answered, `latency` is in seconds, `request_id` the
-    vendor's. Follow-ups of work accepted there go to the same endpoint.
+    vendor's. Follow-ups of work accepted there go to the same endpoint. `requests` says how many
+    it took; more than were asked for are charged to the rate limits afterwards.
     """
 
     value: R
@@ -156,6 +165,7 @@ class Result(Generic[R]):
     request_id: str | None = None
     settlement: Settled | Open = field(default_factory=lambda: Settled(Usage.none()))
     rate_limits: tuple[RateLimitFeedback, ...] = ()
+    requests: int = 1
     notes: Mapping[str, str] = field(default_factory=dict)
 
 

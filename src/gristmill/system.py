@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 SERVICES: Final = ("openai", "llamaparse", "supabase")
 PAID: Final = ("openai", "llamaparse")  # storage is billed by the month, not by the call
 SIMULATOR: Final = "simulator"  # the endpoint's name, whatever port it listens on today
-# How often the parser is asked about jobs: the real one allows 20 requests a minute in all on its
-# smallest plan; a simulator on this machine has no such limit.
+# How often the parser is asked about jobs, and of how many requests one is for that.
+POLLS: Final = 4
 POLL_SECONDS: Final = {ServiceMode.MOCK: 0.1, ServiceMode.REAL: 4.0, ServiceMode.HYBRID: 4.0}
 
 
@@ -136,8 +136,11 @@ class System:
         )
 
     def _poll_seconds(self) -> float:
-        default = POLL_SECONDS[self.settings.mode_of("llamaparse")]
-        return self.settings.parse_poll_seconds or default
+        if self.settings.parse_poll_seconds is not None:
+            return self.settings.parse_poll_seconds
+        limits = [r for r in self.settings.rates_of("llamaparse") if r.unit == "requests"]
+        paces = [POLLS * limit.seconds / limit.amount for limit in limits]
+        return max([POLL_SECONDS[self.settings.mode_of("llamaparse")], *paces])
 
     async def revive(self) -> None:
         """Starts again what should run on this machine and is gone; leaves alone what lives."""
@@ -235,10 +238,20 @@ class System:
         self, adapter: ServiceInterface, service: str, mode: ServiceMode
     ) -> ServiceInterface:
         from gristmill.policies import stack
+        from gristmill.quotas.turns import Turns
 
+        turns = Turns(
+            self.database,
+            service,
+            self._endpoint(service, mode),
+            limits=self.settings.rates_of(service),
+            burst=self.settings.rate_burst_seconds,
+        )
+        self._stack.push_async_callback(turns.close)
         return stack(
             adapter,
             ledger=self.ledger(),
+            turns=turns,
             origin=_origin(mode),
             endpoint=self._endpoint(service, mode),
         )

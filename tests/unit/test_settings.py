@@ -523,6 +523,36 @@ def test_every_example_is_right():
     load(GRISTMILL_ENVIRONMENT="production", **REAL)
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("", ()),
+        ("none", ()),
+        ("20/minute", (("requests", 20, 60),)),
+        ("5 / second", (("requests", 5, 1),)),
+        ("1 request/day,1_000_000 Tokens/minute", (("requests", 1, 86400), ("tokens", 10**6, 60))),
+    ],
+)
+def test_a_rate_is_an_amount_of_requests_or_tokens_for_a_time(given, meant):
+    rates = load(GRISTMILL_RATE_OPENAI=given).rates_of("openai")
+    assert tuple((r.unit, r.amount, r.seconds) for r in rates) == meant
+
+
+@pytest.mark.parametrize("given", ["20", "0/minute", "-1/minute", "20/week", "3 pages/minute", "x",
+                                   "20/minute, 30/minute", "1.5/second"])  # fmt: skip
+def test_a_rate_that_makes_no_sense_is_refused(given):
+    with pytest.raises(InvalidSettings, match="GRISTMILL_RATE_SUPABASE"):
+        load(GRISTMILL_RATE_SUPABASE=given)
+
+
+def test_parsing_is_limited_to_the_smallest_plan_of_the_vendor_unless_told_otherwise():
+    assert load().rates_of("llamaparse") == ()
+    (rate,) = load(GRISTMILL_MODE="real", **KEYS).rates_of("llamaparse")
+    assert (rate.amount, rate.seconds) == (20, 60)
+    named = load(GRISTMILL_MODE="real", GRISTMILL_RATE_LLAMAPARSE="none", **KEYS)
+    assert named.rates_of("llamaparse") == ()
+
+
 def test_the_example_file_lists_every_setting_and_loads(tmp_path):
     text = (ROOT / ".env.example").read_text("utf-8")
     lines = re.findall(r"^# ([A-Z_]+=.*)$", text, re.MULTILINE)
@@ -537,6 +567,7 @@ def test_the_example_file_lists_every_setting_and_loads(tmp_path):
     assert changed == {
         *("DATABASE_URL", "GRISTMILL_SIMULATOR_URL", "GRISTMILL_PARSE_POLL_SECONDS", *KEYS),
         *("GRISTMILL_PARSE_LANGUAGES", "GRISTMILL_BUDGET"),
+        *("GRISTMILL_RATE_OPENAI", "GRISTMILL_RATE_LLAMAPARSE", "GRISTMILL_RATE_SUPABASE"),
         *("GRISTMILL_MODE_OPENAI", "GRISTMILL_MODE_LLAMAPARSE", "GRISTMILL_MODE_SUPABASE"),
     }
 

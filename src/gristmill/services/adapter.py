@@ -61,6 +61,7 @@ class Reply(Generic[R]):
     value: R
     response: httpx.Response
     settlement: Settled | Open = field(default_factory=lambda: Settled(Usage.none()))
+    requests: int = 1
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -196,6 +197,7 @@ class Adapter(ServiceInterface, Generic[Sdk]):
             request_id=failures.request_id(headers),
             settlement=reply.settlement,
             rate_limits=self._rate_limits(reply.response),
+            requests=reply.requests,
             notes=reply.notes,
         )
 

@@ -27,6 +27,7 @@ from gristmill.settings.addresses import (
 )
 from gristmill.settings.budget import checked_budget
 from gristmill.settings.languages import checked_languages
+from gristmill.settings.rates import RateLimitSetting, checked_rate, rates_of
 from gristmill.settings.values import InvalidSettings, Setting, SettingRow, Source, as_text
 
 
@@ -45,6 +46,9 @@ ANY_CASE: Final = BeforeValidator(_lower)
 MODES: Final = "mock or real"
 ADDRESS: Final = "an https:// address (http:// in a private network) without user and query"
 KEY: Final = "the key as the vendor shows it"
+# Where answers do not tell. Source: LlamaCloud's page on rate limits, read 2026-10.
+SMALLEST_PLANS: Final = {"llamaparse": "20/minute"}
+RATE: Final = "amounts for a second, minute, hour or day, such as 20/minute; or none"
 
 
 class Settings(BaseModel):
@@ -210,6 +214,18 @@ class Settings(BaseModel):
         ),
     ] = 100_000
 
+    rate_openai: Annotated[
+        str,
+        AfterValidator(checked_rate),
+        Setting(
+            "GRISTMILL_RATE_OPENAI",
+            "How fast embeddings may be asked for. What the vendor's answers say of its limits is "
+            "heeded anyhow; of the two, the slower counts.",
+            RATE,
+            "3000 requests/minute, 1000000 tokens/minute",
+        ),
+    ] = ""
+
     llama_cloud_api_key: Annotated[
         Key | None,
         Setting(
@@ -276,7 +292,7 @@ class Settings(BaseModel):
         Setting(
             "GRISTMILL_PARSE_POLL_SECONDS",
             "Seconds between two questions whether parses are done. Without it 0.1 for the "
-            "simulator and 4 for the vendor, whose free plan allows 20 requests a minute.",
+            "simulator and 4 for the vendor, more where its rate limit has not four times as many.",
             "a number from 0.05 to 3600",
             "4",
         ),
@@ -291,6 +307,18 @@ class Settings(BaseModel):
             "2000",
         ),
     ] = 2000
+
+    rate_llamaparse: Annotated[
+        str,
+        AfterValidator(checked_rate),
+        Setting(
+            "GRISTMILL_RATE_LLAMAPARSE",
+            "How fast parsing may be asked, all its requests together. Without it 20/minute for "
+            "the vendor, which is what the free plan allows; a paid plan allows more.",
+            RATE,
+            "300/minute",
+        ),
+    ] = ""
 
     supabase_url: Annotated[
         Address | None,
@@ -313,6 +341,28 @@ class Settings(BaseModel):
             "documents",
         ),
     ] = "gristmill"
+
+    rate_supabase: Annotated[
+        str,
+        AfterValidator(checked_rate),
+        Setting(
+            "GRISTMILL_RATE_SUPABASE",
+            "How fast file storage may be asked. No limit is published.",
+            RATE,
+            "1000/minute",
+        ),
+    ] = ""
+    rate_burst_seconds: Annotated[
+        float,
+        Field(ge=0, le=60, allow_inf_nan=False),
+        Setting(
+            "GRISTMILL_RATE_BURST_SECONDS",
+            "Seconds of a rate limit that may be used at once after a rest. 0 spaces calls evenly, "
+            "which no vendor takes for too fast.",
+            "a number from 0 to 60",
+            "10",
+        ),
+    ] = 0.0
 
     chunk_tokens: Annotated[
         int,
@@ -394,6 +444,13 @@ class Settings(BaseModel):
         """The mode of `openai`, `llamaparse` or `supabase`; the environment's say, no switch's."""
         own: ServiceMode | None = getattr(self, f"mode_{service}")
         return self.mode if own is None else own
+
+    def rates_of(self, service: str) -> tuple[RateLimitSetting, ...]:
+        """The rate limits of a service; of the smallest plan where that alone is published."""
+        given: str = getattr(self, f"rate_{service}")
+        if not given and self.mode_of(service) is not ServiceMode.MOCK:
+            given = SMALLEST_PLANS.get(service, "")
+        return rates_of(given)
 
     def describe(self) -> list[SettingRow]:
         """All settings with value, source and meaning, fit to be shown to anybody."""

@@ -8,9 +8,12 @@ from gristmill.contract import Origin, ServiceHealth, Status
 from gristmill.costs.ledger import Ledger
 from gristmill.policies import stack
 from gristmill.policies.budget import Budget
+from gristmill.policies.concurrency import Concurrency
 from gristmill.policies.health import HealthCache
 from gristmill.policies.layer import Layer
 from gristmill.policies.observe import Observe
+from gristmill.policies.rate_limit import RateLimit
+from gristmill.quotas.turns import Turns
 
 
 async def test_a_layer_that_overrides_nothing_changes_nothing():
@@ -26,14 +29,32 @@ async def test_a_layer_that_overrides_nothing_changes_nothing():
     assert inner.calls == [Look(), Look()]
 
 
-async def test_the_stack_is_observe_then_health_then_budget_then_the_adapter(database):
-    adapter = ScriptedService([answer(used=1)])
-    service = stack(adapter, ledger=Ledger(database), origin=Origin.REAL, endpoint=ENDPOINT)
+def layers(service):
+    kinds = [type(service)]
+    while isinstance(service, Layer):
+        service = service.next
+        kinds.append(type(service))
+    return kinds
 
-    assert isinstance(service, Observe)
-    assert isinstance(service.next, HealthCache)
-    assert isinstance(service.next.next, Budget)
-    assert service.next.next.next is adapter
+
+async def test_the_stack_is_in_its_order_and_ends_at_the_adapter(database):
+    adapter = ScriptedService([answer(used=1)])
+    service = stack(
+        adapter,
+        ledger=Ledger(database),
+        turns=Turns(database, "openai", ENDPOINT),
+        origin=Origin.REAL,
+        endpoint=ENDPOINT,
+    )
+
+    assert layers(service) == [
+        Observe,
+        HealthCache,
+        Concurrency,
+        RateLimit,
+        Budget,
+        ScriptedService,
+    ]
     assert (await service.execute(Grind())).value == "flour"
     async with database.connection() as connection:
         cursor = await connection.execute("SELECT state, nano_dollars FROM calls")

@@ -61,6 +61,7 @@ from gristmill.services.llamaparse.answers import (
 )
 from gristmill.services.llamaparse.errors import classify
 from gristmill.services.llamaparse.operations import (
+    JOBS_PER_REQUEST,
     CancelParse,
     CountFiles,
     DeleteFile,
@@ -91,7 +92,7 @@ if TYPE_CHECKING:
     from llama_cloud import AsyncLlamaCloud
 
 MOST_LISTED = 200  # pages of a list of jobs; one that goes on is no list of ours
-_PAGE_SIZE = 100
+_PAGE_SIZE = JOBS_PER_REQUEST
 _USAGE_PATH = "/api/v1/beta/usage-metrics"
 
 
@@ -163,13 +164,15 @@ class LlamaParse(Adapter["AsyncLlamaCloud"]):
         self, sdk: "AsyncLlamaCloud", operation: ListParseJobs
     ) -> Reply[tuple[ParseJob, ...]]:
         reply = await self._walk(sdk, {"job_ids": list(operation.job_ids)})
-        return Reply(newest(reply.value, set(operation.job_ids)), reply.response)
+        jobs = newest(reply.value, set(operation.job_ids))
+        return Reply(jobs, reply.response, requests=reply.requests)
 
     async def _find(
         self, sdk: "AsyncLlamaCloud", operation: FindParseJob
     ) -> Reply[tuple[ParseJob, ...]]:
         reply = await self._walk(sdk, {"created_at_on_or_after": operation.since})
-        return Reply(tuple(job for job in reply.value if job.tag == operation.tag), reply.response)
+        jobs = tuple(job for job in reply.value if job.tag == operation.tag)
+        return Reply(jobs, reply.response, requests=reply.requests)
 
     async def _walk(
         self, sdk: "AsyncLlamaCloud", filters: dict[str, Any]
@@ -187,7 +190,7 @@ class LlamaParse(Adapter["AsyncLlamaCloud"]):
                 if following in tokens:
                     raise ValueError("the list of jobs runs in a circle")
             if not following:
-                return Reply(tuple(jobs), response)
+                return Reply(tuple(jobs), response, requests=1 + len(tokens))
             tokens.append(following)
         raise failures.failure(
             InvalidResponse, self.service, f"a list of jobs does not end after {MOST_LISTED} pages"

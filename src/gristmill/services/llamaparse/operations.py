@@ -8,9 +8,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from gristmill.contract import Operation, Usage
+from gristmill.contract import Demand, Operation, Usage
 
 LONGEST_DEADLINE: Final = 7200  # seconds that the vendor works on a job, at most
+
+
+JOBS_PER_REQUEST: Final = 100
 
 
 class ParseStatus(StrEnum):
@@ -181,6 +184,9 @@ class ListParseJobs(Operation[tuple[ParseJob, ...]]):
     service: ClassVar[str] = "llamaparse"
 
     job_ids: tuple[str, ...]
+
+    def demand(self) -> Demand:
+        return Demand(requests=max(1, -(-len(self.job_ids) // JOBS_PER_REQUEST)))
 
 
 @dataclass(frozen=True, slots=True)

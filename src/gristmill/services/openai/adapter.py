@@ -25,7 +25,7 @@ Python object of every number: 4 times the cost of 256 vectors.
 
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import httpx
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 _FIXED_SIZE_MODEL = "text-embedding-ada-002"
 _FIXED_SIZE = 1536
 _NORM_TOLERANCE = 1e-3
+_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86_400.0
 _LIMIT_NAMES = ("requests", "tokens", "project-requests", "project-tokens")
 
 
@@ -144,7 +145,7 @@ class OpenAI(Adapter["AsyncOpenAI"]):
             value, billed = read_embeddings(response.content, operation)
         usage = Usage(operation.model, "tokens", value.tokens)
         notes = {} if billed else {"usage": "not stated by the vendor; our own count"}
-        return Reply(value, response, Settled(usage), notes)
+        return Reply(value, response, Settled(usage), notes=notes)
 
     async def _list_models(
         self, sdk: "AsyncOpenAI", operation: ListModels
@@ -273,9 +274,21 @@ def _rate_limit(headers: Mapping[str, str], name: str) -> RateLimitFeedback | No
     )
     if not limit and not remaining:
         return None
-    return RateLimitFeedback(
+    feedback = RateLimitFeedback(
         name=name,
         limit=int(limit) if limit.isdecimal() else None,
         remaining=int(remaining) if remaining.isdecimal() else None,
         reset=failures.duration(reset),
     )
+    return replace(feedback, seconds=_window(feedback))
+
+
+def _window(feedback: RateLimitFeedback) -> float:
+    """Of a minute or of a day: headers do not say, but how long it takes to refill does.
+
+    Source: recorded resets are used / limit * window for both.
+    """
+    limit, remaining, reset = feedback.limit, feedback.remaining, feedback.reset
+    if not limit or remaining is None or not reset or remaining >= limit:
+        return _MINUTE
+    return _DAY if reset * limit / (limit - remaining) > _HOUR else _MINUTE

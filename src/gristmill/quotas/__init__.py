@@ -1,0 +1,1 @@
+"""How fast vendors may be asked: limits, and turns in them, for every process together."""
