@@ -16,9 +16,12 @@ if TYPE_CHECKING:
         ServiceHealth,
         ServiceInterface,
         ServiceMode,
+        Usage,
     )
+    from gristmill.costs.budgets import Limit
+    from gristmill.costs.calls import HeldCall
     from gristmill.errors import GristmillError
-    from gristmill.library import Gristmill, IngestReport, Progress
+    from gristmill.library import CostTracker, Gristmill, IngestReport, Progress
     from gristmill.pipeline.document import DocumentDetail, DocumentStatus, DocumentSummary
     from gristmill.router import ServiceRouter
     from gristmill.search.query import Answer, Hit
@@ -28,13 +31,16 @@ if TYPE_CHECKING:
 # does not load the whole library to print its help.
 _HOMES = {
     "Answer": "search.query",
+    "CostTracker": "library",
     "DocumentDetail": "pipeline.document",
     "DocumentStatus": "pipeline.document",
     "DocumentSummary": "pipeline.document",
     "Gristmill": "library",
     "GristmillError": "errors",
+    "HeldCall": "costs.calls",
     "Hit": "search.query",
     "IngestReport": "library",
+    "Limit": "costs.budgets",
     "Operation": "contract",
     "Origin": "contract",
     "Progress": "library",
@@ -44,17 +50,21 @@ _HOMES = {
     "ServiceMode": "contract",
     "ServiceRouter": "router",
     "Settings": "settings",
+    "Usage": "contract",
 }
 
 __all__ = [
     "Answer",
+    "CostTracker",
     "DocumentDetail",
     "DocumentStatus",
     "DocumentSummary",
     "Gristmill",
     "GristmillError",
+    "HeldCall",
     "Hit",
     "IngestReport",
+    "Limit",
     "Operation",
     "Origin",
     "Progress",
@@ -64,6 +74,7 @@ __all__ = [
     "ServiceMode",
     "ServiceRouter",
     "Settings",
+    "Usage",
 ]
 
 

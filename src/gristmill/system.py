@@ -27,6 +27,7 @@ from gristmill.settings import Settings
 if TYPE_CHECKING:
     import httpx
 
+    from gristmill.costs.calls import Calls
     from gristmill.costs.ledger import Ledger
     from gristmill.database.embedded import EmbeddedPostgres
     from gristmill.pipeline.context import Context
@@ -92,6 +93,12 @@ class System:
             self._ledger = Ledger(self.database)
             self._stack.push_async_callback(self._ledger.close)
         return self._ledger
+
+    def calls(self) -> "Calls":
+        """What holds and ends calls that no service of ours makes."""
+        from gristmill.costs.calls import Calls
+
+        return Calls(self.ledger())
 
     async def router(self) -> "ServiceRouter":
         """The three services behind one face, simulated or real as the settings say."""
@@ -176,19 +183,9 @@ class System:
         return Origin.SIMULATED if modes == {ServiceMode.MOCK} else Origin.REAL
 
     async def _refuse_boundless(self) -> None:
-        """No work with real money before a person has said how much it may be.
+        from gristmill.costs.budgets import refuse_boundless
 
-        Raises:
-            Misconfigured: nobody has.
-        """
-        from gristmill.costs.budgets import has_global_limit
-
-        if self.money is Origin.REAL and not await has_global_limit(self.database, Origin.REAL):
-            raise Misconfigured(
-                "Real services cost money, and no limit is set.",
-                advice="Set one: gristmill budget set --daily 5. Or say that there is to be none:"
-                " gristmill budget set --no-limit.",
-            )
+        await refuse_boundless(self.database, self.money)
 
     async def _start_embedded(self) -> str:
         return await asyncio.to_thread(self._replace_embedded)

@@ -9,7 +9,7 @@ HERE = Path(__file__).parent
 
 def test_the_type_checker_infers_answers_and_refuses_what_does_not_fit():
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", HERE / "contract.py"],
+        [sys.executable, "-m", "mypy", HERE / "contract.py", HERE / "tracker.py"],
         cwd=HERE.parents[1],
         capture_output=True,
         text=True,

@@ -12,7 +12,7 @@ from typing import Final, Literal, get_args
 
 from gristmill.contract import Origin
 from gristmill.database.engine import Database
-from gristmill.errors import InvalidArgument
+from gristmill.errors import InvalidArgument, Misconfigured
 from gristmill.settings.budget import Period
 
 Scope = Literal["global", "service", "collection", "document"]
@@ -146,8 +146,22 @@ async def balances(database: Database, *, most: int = 1000) -> list[Balance]:
     return [Balance(**{**row, "origin": Origin(row["origin"])}) for row in rows]
 
 
+async def refuse_boundless(database: Database, origin: Origin) -> None:
+    """No real money before a person has said how much it may be, if only that it is no matter.
+
+    Raises:
+        Misconfigured: nobody has.
+    """
+    if origin is Origin.REAL and not await has_global_limit(database, origin):
+        raise Misconfigured(
+            "Real services cost money, and no limit is set.",
+            advice="Set one: gristmill budget set --daily 5 --origin real. Or say that there is to"
+            " be none: gristmill budget set --no-limit --origin real.",
+        )
+
+
 async def has_global_limit(database: Database, origin: Origin) -> bool:
-    """Whether a person has said how much may be spent in all, if only that it is no matter."""
+    """Whether a person has said how much may be spent in all."""
     async with database.connection() as connection:
         cursor = await connection.execute(
             "SELECT FROM limits WHERE origin = %s AND scope = 'global' LIMIT 1", (origin,)

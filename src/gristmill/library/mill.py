@@ -10,17 +10,17 @@ It runs inside any event loop, also another application's.
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from gristmill.contract import Origin, ServiceHealth
-from gristmill.costs import budgets
 from gristmill.costs.budgets import Balance, Limit, Scope
-from gristmill.costs.report import CostReport, Grouping, report
-from gristmill.errors import BudgetExceeded, GristmillError
+from gristmill.costs.report import CostReport, Grouping
+from gristmill.errors import GristmillError
 from gristmill.library.sources import printable, walk
+from gristmill.library.tracker import CostTracker
 from gristmill.library.watching import IngestReport, OnProgress, Watch
 from gristmill.pipeline import catalogue, intake
 from gristmill.pipeline.document import (
@@ -31,7 +31,6 @@ from gristmill.pipeline.document import (
 )
 from gristmill.pipeline.formats import EXTENSIONS
 from gristmill.pipeline.inspection import hash_file
-from gristmill.pipeline.store import wake_parked
 from gristmill.search.query import Answer
 from gristmill.settings import Settings, load_settings
 from gristmill.settings.budget import Period
@@ -162,18 +161,21 @@ class Gristmill:
         await delete(await self._system.context(), summary.id)
         return summary
 
+    @cached_property
+    def tracker(self) -> CostTracker:
+        """Holds and settles anybody's own calls, by the same limits and in the same journal."""
+        return CostTracker(self._system, self._system.money)
+
     async def budget(self) -> list[Balance]:
         """Every limit, with what is spent, held and left of it now."""
-        return await budgets.balances(self._system.database)
+        return await self.tracker.budget()
 
     async def set_budget(self, *limits: Limit, origin: Origin | None = None) -> None:
         """Sets limits, or changes them; documents that were parked for lack of money are woken.
 
         They are for real or for simulated money: `origin`, or that of the present mode.
         """
-        for limit in limits:
-            await budgets.set_limit(self._system.database, origin or self._system.money, limit)
-        await wake_parked(self._system.database, BudgetExceeded.__name__)
+        await self.tracker.set_limit(*limits, origin=origin)
 
     async def clear_budget(
         self, scope: Scope, period: Period, key: str = "", *, origin: Origin | None = None
@@ -183,12 +185,7 @@ class Gristmill:
         Raises:
             InvalidArgument: real money would be left without any global limit.
         """
-        whose, database = origin or self._system.money, self._system.database
-        if whose is Origin.REAL and scope == "global":
-            await budgets.refuse_last(database, period)
-        cleared = await budgets.clear_limit(database, whose, scope, period, key)
-        await wake_parked(database, BudgetExceeded.__name__)
-        return cleared
+        return await self.tracker.clear_limit(scope, period, key, origin=origin)
 
     async def costs(self, by: Grouping = "service") -> CostReport:
         """What was spent, grouped by service, day, collection or document.
@@ -196,7 +193,7 @@ class Gristmill:
         Raises:
             InvalidArgument: costs cannot be grouped like that.
         """
-        return await report(self._system.database, by)
+        return await self.tracker.costs(by)
 
     async def link(self, document_id: str, *, expires_in: int = 3600) -> str:
         """An address where anybody can download the file as it was taken in; it is a secret.

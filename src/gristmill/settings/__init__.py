@@ -6,7 +6,7 @@ folder, then the defaults. An empty variable counts as not set. Vendors' own nam
 the same variable with `_FILE` behind it names.
 """
 
-from gristmill.settings.loading import load_settings
+from gristmill.settings.loading import load_settings, settings_at
 from gristmill.settings.model import Settings
 from gristmill.settings.reference import as_markdown
 from gristmill.settings.values import InvalidSettings, Problem, SettingRow, Source
@@ -19,4 +19,5 @@ __all__ = [
     "Source",
     "as_markdown",
     "load_settings",
+    "settings_at",
 ]

@@ -38,6 +38,19 @@ def load_settings(environ: Mapping[str, str] = os.environ, folder: Path | None =
     return settings
 
 
+def settings_at(database_url: str) -> Settings:
+    """Defaults, but for the database; for whoever needs nothing else, whatever the environment is.
+
+    Raises:
+        InvalidSettings: that is no address of a database.
+    """
+    address = Found(database_url, WORDS["database_url"].name, Source.ENVIRONMENT)
+    settings, problems = _validated({"database_url": address}, Path.cwd())
+    if problems or settings is None:
+        raise InvalidSettings(tuple(problems))
+    return settings
+
+
 def _layers(environ: Mapping[str, str], folder: Path) -> tuple[list[Layer], list[Problem]]:
     above = Layer(Source.ENVIRONMENT, environ)
     name = above.value(ENVIRONMENT.name).lower() or "development"

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import pytest
+from cancel import cancelled_at
 from money import RELEASED, SetClock, balance, breaches, end, hold, opened, posted
 from scripted import ENDPOINT, Grind, ScriptedService, answer
 
@@ -382,35 +383,12 @@ async def test_of_two_processes_with_different_limits_the_first_one_sets_them(da
 # Cancelled anywhere, a call leaves nothing held and nothing unexplained.
 
 
-class CancelledAt:
-    """Awaits `coroutine`, cancelled where it waits for the `number`-th time."""
-
-    def __init__(self, coroutine, number):
-        self.coroutine = coroutine
-        self.number = number
-
-    def __await__(self):
-        inner = self.coroutine.__await__()
-        thrown = None
-        for wait in count(1):
-            try:
-                waited = inner.throw(thrown) if thrown else next(inner)
-            except StopIteration as end:
-                return end.value
-            if wait == self.number:
-                asyncio.current_task().cancel()
-            try:
-                thrown = yield waited
-            except BaseException as error:  # noqa: BLE001 — handed on to where it belongs
-                thrown = error
-
-
 async def test_a_call_cancelled_at_any_await_leaves_nothing_held(database, ledger):
     await limited(database, 10_000_000)
     for number in count(1):
         service = ScriptedService([answer(used=60)])
         layer = Budget(service, ledger=ledger, origin=REAL, endpoint=ENDPOINT)
-        call = asyncio.create_task(awaited(CancelledAt(layer.execute(Grind(tokens=100)), number)))
+        call = asyncio.create_task(cancelled_at(number, layer.execute(Grind(tokens=100))))
         await asyncio.wait({call})
         await ledger.close()
         assert (await balance(database)).held == 0
@@ -420,10 +398,6 @@ async def test_a_call_cancelled_at_any_await_leaves_nothing_held(database, ledge
         if not call.cancelled():
             break
     assert number > 2
-
-
-async def awaited(awaitable):
-    return await awaitable
 
 
 async def last_states(database):

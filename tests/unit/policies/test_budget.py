@@ -212,7 +212,7 @@ async def test_a_paid_answer_is_handed_on_when_its_end_cannot_be_written_yet(dat
 
         result = await budget(Locking([answer(used=1)]), ledger).execute(Grind())
         assert result.value == "flour"
-        assert "budget.not_written" in caplog.text
+        assert "call.not_written" in caplog.text
     await ledger.close()
     assert [entry for entry, *_ in await entries(database)] == ["held", "posted"]
 
