@@ -13,12 +13,12 @@ from typing import Final
 
 import procrastinate
 from procrastinate.exceptions import ConnectorException
-from procrastinate.worker import Worker as EngineWorker
 
 from gristmill.database.engine import Database
 from gristmill.errors import DatabaseUnavailable, GristmillError
 from gristmill.pipeline import store
 from gristmill.pipeline.context import Context
+from gristmill.pipeline.engine import Connector, Engine
 from gristmill.pipeline.poller import Poller
 from gristmill.pipeline.presence import LOST, WORKER, Presence
 from gristmill.pipeline.runner import advance
@@ -90,8 +90,8 @@ class Worker:
         finally:
             await presence.close()
 
-    async def _engine(self) -> EngineWorker:
-        app = procrastinate.App(connector=procrastinate.PsycopgConnector())
+    async def _engine(self) -> Engine:
+        app = procrastinate.App(connector=Connector())
         await app.open_async(self._context.database.pool)
 
         @app.task(name="advance")
@@ -101,7 +101,7 @@ class Worker:
             except DatabaseUnavailable as outage:  # found again by `wake_untended`
                 log.warning("worker.outage", error=str(outage))
 
-        return EngineWorker(
+        return Engine(
             app,
             queues=[store.QUEUE, store.host_queue(self._context.host)],
             concurrency=self._concurrency,
@@ -111,7 +111,7 @@ class Worker:
             install_signal_handlers=False,
         )
 
-    async def _tend(self, engine: EngineWorker, presence: Presence) -> None:
+    async def _tend(self, engine: Engine, presence: Presence) -> None:
         """Shows that this worker lives, and puts back what fell out of dead hands."""
         while engine.worker_id is None:  # noqa: ASYNC110 — the engine tells nobody
             await asyncio.sleep(0.01)
@@ -136,7 +136,7 @@ class Worker:
                         self._context.database.note(error)
 
 
-async def _run_engine(engine: EngineWorker) -> None:
+async def _run_engine(engine: Engine) -> None:
     """Lets the engine finish what it may when this is cancelled.
 
     Raises:
