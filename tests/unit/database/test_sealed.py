@@ -76,12 +76,12 @@ def _make_roles(connection: psycopg.Connection, *roles: str) -> None:
 
 
 @pytest.fixture
-async def served(conninfo: str) -> AsyncIterator[Database]:
+async def served(unmigrated: str) -> AsyncIterator[Database]:
     """A migrated database of a project whose default privileges give everything away."""
-    with psycopg.connect(conninfo, autocommit=True) as connection:
+    with psycopg.connect(unmigrated, autocommit=True) as connection:
         _make_roles(connection, *ROLES)
         connection.execute(PREPARE)
-    database = Database(conninfo)
+    database = Database(unmigrated)
     await database.open()
     await migrate(database)
     yield database
@@ -152,20 +152,20 @@ async def test_even_a_schema_that_is_served_over_http_tells_and_does_nothing(ser
 
 
 @pytest.fixture
-async def tenants(conninfo: str) -> AsyncIterator[Database]:
+async def tenants(unmigrated: str) -> AsyncIterator[Database]:
     """A database whose owner is no superuser, as hosted Postgres gives it; not migrated."""
-    with psycopg.connect(conninfo, autocommit=True) as connection:
+    with psycopg.connect(unmigrated, autocommit=True) as connection:
         _make_roles(connection, "tenant")
         connection.execute(f'ALTER DATABASE "{connection.info.dbname}" OWNER TO tenant')
-    database = Database(psycopg.conninfo.make_conninfo(conninfo, options="-c role=tenant"))
+    database = Database(psycopg.conninfo.make_conninfo(unmigrated, options="-c role=tenant"))
     await database.open()
     yield database
     await database.close()
 
 
-async def test_an_owner_that_is_no_superuser_keeps_its_own_rights(tenants, conninfo):
+async def test_an_owner_that_is_no_superuser_keeps_its_own_rights(tenants, unmigrated):
     """The extension belongs to somebody else, who keeps it where Supabase does."""
-    with psycopg.connect(conninfo, autocommit=True) as connection:
+    with psycopg.connect(unmigrated, autocommit=True) as connection:
         connection.execute("CREATE SCHEMA extensions; GRANT USAGE ON SCHEMA extensions TO PUBLIC")
         connection.execute("CREATE EXTENSION vector SCHEMA extensions")
     await migrate(tenants)
