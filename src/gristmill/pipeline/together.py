@@ -23,6 +23,9 @@ async def together(*coroutines: Coroutine[Any, Any, None]) -> None:
         first = next(task for task in tasks if task.done())
     finally:
         await ended(tasks)
+    for task in tasks:  # one is raised; an exception that nobody looks at is printed
+        if not task.cancelled():
+            task.exception()
     if not first.cancelled():
         first.result()
 
