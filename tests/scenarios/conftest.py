@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pdfs import pdf
 from simulator import SimulatorControl
+from waits import shorten
 
 from gristmill import Gristmill
 from gristmill.settings import Settings, load_settings
@@ -41,6 +42,12 @@ def settings(tmp_path: Path, conninfo_url: str, simulator: SimulatorControl) -> 
 async def mill(settings: Settings) -> AsyncIterator[Gristmill]:
     async with Gristmill(settings) as mill:
         yield mill
+
+
+@pytest.fixture
+async def short_waits(mill: Gristmill) -> None:
+    """What this mill waits for by the clock comes soon."""
+    await shorten(mill)
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from gristmill import DocumentStatus, Gristmill
 from gristmill.pipeline.parse_failures import MOST_JOBS
 from gristmill.pipeline.runner import advance
 
+pytestmark = pytest.mark.usefixtures("short_waits")
+
 WritePdf = Callable[..., Path]
 BY_THE_DOCUMENT = {
     "PDF_IS_PROTECTED": "Remove the password",

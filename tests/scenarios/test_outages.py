@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from simulator import SimulatorControl
+from waits import shorten
 
 from gristmill import DocumentStatus, Gristmill
 from gristmill.settings import Settings, load_settings
@@ -38,6 +39,7 @@ def corpus(write_pdf: WritePdf) -> list[Path]:
 
 async def control_of(mill: Gristmill) -> SimulatorControl:
     """The simulators of this home, slow enough to be stopped in the middle."""
+    await shorten(mill)
     control = SimulatorControl(await mill._system._simulator_url())
     OPENED.append(control)
     control.configure(transition={"kind": "seconds", "value": PARSE_SECONDS})
@@ -101,6 +103,7 @@ async def test_silent_simulators_hold_the_work_up_and_lose_nothing(
         assert control.calls("llamacloud.parsing.create") == DOCUMENTS
 
 
+@pytest.mark.usefixtures("short_waits")
 async def test_documents_wait_parked_with_the_reason_while_a_service_cannot_serve(
     mill: Gristmill, corpus: list[Path], simulator: SimulatorControl
 ) -> None:

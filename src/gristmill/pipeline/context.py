@@ -34,6 +34,16 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """How often a worker looks after what nobody tells it of; in seconds."""
+
+    look: float = 1.0  # whether the time of a parked document has come
+    tend: float = 5.0  # for documents that nobody works on
+    chores: float = 2.0
+    outage: float = 1.0  # between two tries to get the database back
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """The parts a stage may use. `services` is the router, `host` names this machine's files."""
 
@@ -45,6 +55,7 @@ class Context:
     limits: Limits
     host: str
     spool: Path
+    pace: Pace = Pace()
     # Buckets known to exist, so that each is looked for once.
     buckets: set[StorageOptions] = field(default_factory=set)
     # The numbers of embedding spaces, which never change.

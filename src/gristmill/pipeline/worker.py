@@ -27,10 +27,7 @@ from gristmill.telemetry.logging import get_logger
 
 log = get_logger(__name__)
 
-TEND_SECONDS: Final = 5.0
 SILENT_SECONDS: Final = 60.0  # a machine without a heartbeat for this long is taken for dead
-CHORE_SECONDS: Final = 2.0
-FAULT_SECONDS: Final = 1.0
 GRACE_SECONDS: Final = 3.0  # how long running stages may take to finish at a stop
 OUTAGE: Final = (DatabaseUnavailable, ConnectorException, *LOST)
 
@@ -79,7 +76,7 @@ class Worker:
                 log.warning("worker.outage", error=str(outage))
             except Exception:  # a defect of ours: documents must not wait for a person
                 log.exception("worker.defect")
-            await asyncio.sleep(FAULT_SECONDS)
+            await asyncio.sleep(self._context.pace.outage)
 
     async def _serve(self) -> None:
         engine = await self._engine()
@@ -105,7 +102,7 @@ class Worker:
             app,
             queues=[store.QUEUE, store.host_queue(self._context.host)],
             concurrency=self._concurrency,
-            fetch_job_polling_interval=1.0,
+            fetch_job_polling_interval=self._context.pace.look,
             shutdown_graceful_timeout=GRACE_SECONDS,
             delete_jobs="always",
             install_signal_handlers=False,
@@ -121,12 +118,12 @@ class Worker:
             untended = await store.wake_untended(self._context.database)
             if recovered or untended:
                 log.info("worker.put_back", jobs=recovered, documents=untended)
-            await asyncio.sleep(TEND_SECONDS)
+            await asyncio.sleep(self._context.pace.tend)
 
     async def _do_chores(self) -> None:
         """Beside the serving, which takes long to end while the database is away."""
         while True:
-            await asyncio.sleep(CHORE_SECONDS)
+            await asyncio.sleep(self._context.pace.chores)
             for chore in self._chores:
                 try:
                     await chore()
