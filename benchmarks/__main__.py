@@ -16,6 +16,7 @@ BENCHMARKS: Final = {
     "memory": "benchmarks.memory",
     "simulators": "benchmarks.simulators",
     "storage": "benchmarks.storage",
+    "quotas": "benchmarks.quotas",
     "start": "benchmarks.start",
     "quality": "benchmarks.embedding_quality",
 }

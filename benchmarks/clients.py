@@ -62,6 +62,7 @@ async def whole_stack(url: str, stack: AsyncExitStack) -> Call:
     from gristmill.database.engine import Database
     from gristmill.database.migrate import migrate
     from gristmill.policies import stack as with_policies
+    from gristmill.quotas.turns import Turns
     from gristmill.telemetry.logging import configure
 
     configure("CRITICAL", "json")
@@ -73,8 +74,14 @@ async def whole_stack(url: str, stack: AsyncExitStack) -> Call:
     await migrate(database)
     ledger = Ledger(database)
     stack.push_async_callback(ledger.close)
+    turns = Turns(database, "openai", url)
+    stack.push_async_callback(turns.close)
     service = with_policies(
-        await _adapter(url, stack), ledger=ledger, origin=Origin.SIMULATED, endpoint=url
+        await _adapter(url, stack),
+        ledger=ledger,
+        turns=turns,
+        origin=Origin.SIMULATED,
+        endpoint=url,
     )
     return _gristmill_call(service)
 

@@ -180,6 +180,12 @@ class ServiceInterface(ABC):
     async def get_health(self) -> ServiceHealth:
         """How the service does, and why. May ask an endpoint that costs nothing."""
 
+    async def prepare(self) -> None:  # noqa: B027 — most services have nothing to load
+        """Loads whatever a first call needs, so that it leaves at once when it is its turn.
+
+        Asks nobody. Repeating it does nothing.
+        """
+
     @abstractmethod
     async def execute(self, operation: Operation[R]) -> Result[R]:
         """Executes the operation once.

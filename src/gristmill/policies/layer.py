@@ -18,5 +18,8 @@ class Layer(ServiceInterface):
     async def get_health(self) -> ServiceHealth:
         return await self.next.get_health()
 
+    async def prepare(self) -> None:
+        await self.next.prepare()
+
     async def execute(self, operation: Operation[R]) -> Result[R]:
         return await self.next.execute(operation)

@@ -41,6 +41,7 @@ class RateLimit(Layer):
             TooLarge: it takes more than a limit ever has; in parts it may pass.
             GristmillError: as the service.
         """
+        await self.next.prepare()
         demand = operation.demand()
         patience = min(self._patience, deadline.remaining())
         turn = await self._turns.take(demand, patience)

@@ -124,7 +124,8 @@ class Turns:
         task.add_done_callback(self._returned)
 
     async def pause(self, pool: str, seconds: float) -> None:
-        """Lets nobody begin for so many seconds, in any process."""
+        """Lets nobody begin for so many seconds, in any process; and then goes more carefully."""
+        self._jitter = min(MOST_JITTER, 2 * self._jitter)
         async with self._database.connection() as connection:
             await connection.execute(_PAUSE, (self._endpoint, pool, seconds))
         known = self._of(pool)

@@ -98,6 +98,11 @@ class Adapter(ServiceInterface, Generic[Sdk]):
     def is_available(self) -> bool:
         return self._endpoint.problem is None
 
+    async def prepare(self) -> None:
+        """Loads the SDK, which takes a second; says nothing about what is misconfigured."""
+        if self._endpoint.problem is None:
+            await self._loaded()
+
     async def execute(self, operation: Operation[R]) -> Result[R]:
         """Executes the operation once, without a retry.
 
