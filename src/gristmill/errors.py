@@ -36,12 +36,12 @@ class GristmillError(Exception):
     """Root of all errors here.
 
     `retryable` says whether the same call can succeed later, `no_effect` promises that nothing
-    happened or was billed, `retry_after` is in seconds. `str(error)` is a sentence for a person
-    and `advice` what that person can do; neither ever holds a secret.
+    happened or was billed, in any of its tries. `retry_after` is in seconds. `str(error)` is a
+    sentence for a person and `advice` what that person can do; neither ever holds a secret.
     """
 
     retryable: ClassVar[bool] = False
-    no_effect: ClassVar[bool] = True
+    no_effect: bool = True
 
     def __init__(self, message: str, *, advice: str = "", retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -55,7 +55,9 @@ class GristmillError(Exception):
 
 
 class ServiceError(GristmillError):
-    """Something outside failed."""
+    """Something outside failed, the last of so many `tries`."""
+
+    tries: int = 1
 
     def __init__(  # an error's facts are its arguments
         self,
@@ -73,6 +75,10 @@ class ServiceError(GristmillError):
         self.code = code
         self.status = status
         self.request_id = request_id
+
+    def __str__(self) -> str:
+        said = super().__str__()
+        return said if self.tries == 1 else f"{said} Tried {self.tries} times."
 
 
 class Rejected(ServiceError):

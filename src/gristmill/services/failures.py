@@ -89,10 +89,10 @@ def failure(
     """An error with a sentence for a person, the vendor's words masked and cut."""
     phrase, usual_advice = _WORDS[kind]
     label = " ".join(str(part) for part in (status, code) if part)
-    quote = masked(" ".join(said.split()))[:_LONGEST_QUOTE]
+    quote = _cut(masked(" ".join(said.split())))
     sentence = f"{_NAMES.get(service, service)} {phrase}" + (f" ({label})" if label else "")
     return kind(
-        f"{sentence}: {quote}" if quote else f"{sentence}.",
+        _closed(f"{sentence}: {quote}" if quote else sentence),
         service=service,
         code=code,
         status=status,
@@ -100,6 +100,15 @@ def failure(
         advice=advice or usual_advice,
         retry_after=retry_after,
     )
+
+
+def _cut(quote: str) -> str:
+    return quote if len(quote) <= _LONGEST_QUOTE else quote[:_LONGEST_QUOTE].rstrip() + "…"
+
+
+def _closed(sentence: str) -> str:
+    """Another sentence may follow."""
+    return sentence if sentence.endswith((".", "!", "?", "…")) else f"{sentence}."
 
 
 def answered(

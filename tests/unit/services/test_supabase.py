@@ -623,7 +623,7 @@ async def test_no_secret_of_an_error_answer_reaches_the_message(vendor, supabase
     vendor.says(400, wire(400, "Error", leaks, "InvalidRequest"))
     with pytest.raises(errors.Rejected) as caught:
         await supabase.execute(ListBuckets())
-    assert str(caught.value).endswith("key ***, url https://x/y?token=*** or jwt ***")
+    assert str(caught.value).endswith("key ***, url https://x/y?token=*** or jwt ***.")
     assert caught.value.__suppress_context__
 
 
