@@ -10,7 +10,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from gristmill.costs.calls import Calls
     from gristmill.costs.ledger import Ledger
+    from gristmill.costs.prices import Prices
     from gristmill.database.embedded import EmbeddedPostgres
     from gristmill.pipeline.context import Context
     from gristmill.pipeline.document import EmbeddingOptions, PipelineOptions
@@ -98,7 +99,14 @@ class System:
         """What holds and ends calls that no service of ours makes."""
         from gristmill.costs.calls import Calls
 
-        return Calls(self.ledger())
+        return Calls(self.ledger(), self.prices)
+
+    @cached_property
+    def prices(self) -> "Prices":
+        """What calls cost, by the published prices and those of the settings' file."""
+        from gristmill.costs.prices import table
+
+        return table(self.settings.prices_file)
 
     async def router(self) -> "ServiceRouter":
         """The three services behind one face, simulated or real as the settings say."""
@@ -248,6 +256,7 @@ class System:
         return stack(
             adapter,
             ledger=self.ledger(),
+            prices=self.prices,
             turns=turns,
             origin=_origin(mode),
             endpoint=self._endpoint(service, mode),
@@ -305,6 +314,7 @@ class System:
         return Context(
             database=self.database,
             ledger=self.ledger(),
+            prices=self.prices,
             services=router,
             children=await self._stack.enter_async_context(pool),
             options=self._pipeline_options(),

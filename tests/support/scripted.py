@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from gristmill.contract import (
@@ -17,10 +17,17 @@ from gristmill.contract import (
     Status,
     Usage,
 )
+from gristmill.costs.prices import PRICES as PUBLISHED
+from gristmill.costs.prices import Prices
 
 MODEL = "text-embedding-3-small"
 HEALTHY = ServiceHealth(Status.HEALTHY, reason="It answers.")
 ENDPOINT = "https://api.vendor.test/v1"
+# What is published, at this address as well.
+PRICES = Prices(
+    PUBLISHED.version,
+    [replace(price, host=host) for price in PUBLISHED.prices for host in ("", "api.vendor.test")],
+)
 
 
 @dataclass(frozen=True, slots=True)

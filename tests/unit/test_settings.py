@@ -519,7 +519,7 @@ def test_the_page_about_configuration_is_made_from_the_settings():
 def test_every_example_is_right():
     for words in Settings.words().values():
         if words.name != "GRISTMILL_ENVIRONMENT":
-            load(**{words.name: words.example})
+            load(ROOT, **{words.name: words.example})
     load(GRISTMILL_ENVIRONMENT="production", **REAL)
 
 
@@ -558,6 +558,7 @@ def test_the_example_file_lists_every_setting_and_loads(tmp_path):
     lines = re.findall(r"^# ([A-Z_]+=.*)$", text, re.MULTILINE)
     assert {line.split("=")[0] for line in lines} == {w.name for w in Settings.words().values()}
     (tmp_path / ".env.development").write_text("\n".join(lines) + "\n")
+    (tmp_path / "samples").symlink_to(ROOT / "samples")
     settings, defaults = load(tmp_path), load()
     changed = {each.name for each in settings.describe()} - {
         each.name
@@ -566,7 +567,7 @@ def test_the_example_file_lists_every_setting_and_loads(tmp_path):
     }
     assert changed == {
         *("DATABASE_URL", "GRISTMILL_SIMULATOR_URL", "GRISTMILL_PARSE_POLL_SECONDS", *KEYS),
-        *("GRISTMILL_PARSE_LANGUAGES", "GRISTMILL_BUDGET"),
+        *("GRISTMILL_PARSE_LANGUAGES", "GRISTMILL_BUDGET", "GRISTMILL_PRICES_FILE"),
         *("GRISTMILL_RATE_OPENAI", "GRISTMILL_RATE_LLAMAPARSE", "GRISTMILL_RATE_SUPABASE"),
         *("GRISTMILL_MODE_OPENAI", "GRISTMILL_MODE_LLAMAPARSE", "GRISTMILL_MODE_SUPABASE"),
     }
@@ -576,7 +577,7 @@ def test_reading_settings_loads_nothing_that_a_plain_start_does_not_need():
     code = (
         "import sys; from gristmill.settings import load_settings; load_settings();"
         "print([m for m in ('pydantic_settings', 'dotenv', 'psycopg', 'asyncio', 'difflib',"
-        " 'httpx') if m in sys.modules])"
+        " 'httpx', 'tomllib') if m in sys.modules])"
     )
     environ = {k: v for k, v in os.environ.items() if not k.upper().startswith("GRISTMILL_")}
     environ.pop("DATABASE_URL", None)

@@ -166,6 +166,17 @@ def costs(
     run(costs(by, as_json=json), as_json=json)
 
 
+@app.command(epilog="Example:  GRISTMILL_PRICES_FILE=prices.toml gristmill prices")
+def prices(json: Json = False) -> None:
+    """List what calls cost, and where that is written.
+
+    Published prices, and before them your own: GRISTMILL_PRICES_FILE.
+    """
+    from gristmill.cli.prices import prices
+
+    run(prices(as_json=json), as_json=json)
+
+
 @app.command(epilog="Example:  gristmill doctor")
 def doctor(json: Json = False) -> None:
     """Check this installation.

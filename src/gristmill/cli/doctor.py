@@ -53,6 +53,7 @@ async def _examine() -> AsyncIterator[Finding]:
         return
     yield Finding("settings", True, f"{settings.environment}, mode {settings.mode.value}")
     yield _home(settings)
+    yield _prices(settings)
     async for finding in _parts(settings):
         yield finding
 
@@ -71,6 +72,13 @@ def _home(settings: Settings) -> Finding:
         return Finding("home", False, f"{place} cannot be written", "Set GRISTMILL_HOME.")
     advice = "" if free > LOW_BYTES else "Make room, or move GRISTMILL_HOME."
     return Finding("home", free > LOW_BYTES, says, advice)
+
+
+def _prices(settings: Settings) -> Finding:
+    from gristmill.costs.prices import table
+
+    found = table(settings.prices_file)
+    return Finding("prices", True, f"{len(found.prices)}, version {found.version}")
 
 
 async def _parts(settings: Settings) -> AsyncIterator[Finding]:

@@ -20,13 +20,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 from gristmill.amounts import MOST_DOLLARS, NANO
 from gristmill.contract import Origin, Usage
 from gristmill.costs.ledger import End, EntryKind, Hold, Ledger
-from gristmill.costs.prices import PRICES, Prices
+from gristmill.costs.prices import Prices, billed_at
 from gristmill.errors import GristmillError, InvalidArgument, Misconfigured
 from gristmill.telemetry.correlation import current
 from gristmill.telemetry.logging import get_logger
@@ -118,7 +119,7 @@ class HeldCall:
 class Calls:
     """Makes the calls of one process known to its ledger, by one table of prices."""
 
-    def __init__(self, ledger: Ledger, prices: Prices = PRICES) -> None:
+    def __init__(self, ledger: Ledger, prices: Prices) -> None:
         self._ledger = ledger
         self._prices = prices
 
@@ -140,23 +141,23 @@ class Calls:
 
         Raises:
             BudgetExceeded: it does not fit; nothing may leave.
-            Misconfigured: it has no price; nothing may leave.
+            Misconfigured: it has no price there; nothing may leave.
             InvalidArgument: that is no usage.
             DatabaseUnavailable: it could not be held; nothing may leave.
         """
-        ids = current()
+        ids, place = current(), billed_at(origin, endpoint)
         hold = Hold(
             service=service,
             operation=operation,
             usage=usage,
-            nano_dollars=self.price(service, usage),
+            nano_dollars=self.price(service, usage, place),
             price_version=self._prices.version,
             origin=origin,
             endpoint=endpoint,
             collection=collection or ids.collection,
             document_id=document or ids.document,
         )
-        call = HeldCall(hold, self.price)
+        call = HeldCall(hold, partial(self.price, endpoint=place))
         call_id = await self._ledger.hold(hold)
         try:
             yield call
@@ -175,18 +176,21 @@ class Calls:
             InvalidArgument: that is no usage; the call stays held.
             DatabaseUnavailable: it is not written yet; repeat it.
         """
-        nano_dollars = self.price(service, usage)
+        made = await self._ledger.made_at(service, vendor_ref)
+        if made is None:
+            return False
+        nano_dollars = self.price(service, usage, billed_at(*made))
         end = End(EntryKind.POSTED, usage, nano_dollars, self._prices.version, note=note)
         return await self._ledger.settle(service, vendor_ref, end)
 
-    def price(self, service: str, usage: Usage) -> int:
-        """What that costs, in nano-dollars.
+    def price(self, service: str, usage: Usage, endpoint: str | None = None) -> int:
+        """What that costs at an address, in nano-dollars; without one, at the vendor's own.
 
         Raises:
-            Misconfigured: it has no price.
+            Misconfigured: it has no price there.
             InvalidArgument: that is no usage.
         """
-        nano_dollars = self._prices.cost(service, usage)
+        nano_dollars = self._prices.cost(service, usage, endpoint)
         if not 0 <= nano_dollars <= MOST_DOLLARS * NANO:
             raise InvalidArgument(f"{usage.quantity} {usage.unit} make no sense.")
         return nano_dollars

@@ -36,9 +36,10 @@ FORGOTTEN_SECONDS: Final = 900  # longer than any call takes
 _KEEP: Final = b"SELECT keep_ledger(%s::text::jsonb, %s::text::jsonb) AS told"
 
 _BILLED: Final = """
-SELECT call_id FROM holds WHERE service = %(service)s AND vendor_ref = %(vendor_ref)s
+SELECT call_id, origin, endpoint FROM holds
+WHERE service = %(service)s AND vendor_ref = %(vendor_ref)s
 UNION ALL
-SELECT call_id FROM journal
+SELECT call_id, origin, endpoint FROM journal
 WHERE service = %(service)s AND vendor_ref = %(vendor_ref)s AND entry = 'open'
 LIMIT 1
 """
@@ -161,12 +162,20 @@ class Ledger:
         Raises:
             DatabaseUnavailable: it is not written yet; repeat it.
         """
-        name = {"service": service, "vendor_ref": vendor_ref}
-        async with self._database.connection() as connection:
-            row = await (await connection.execute(_BILLED, name)).fetchone()
+        row = await self._billed(service, vendor_ref)
         if row is not None:
             await self.end(row["call_id"], end)
         return row is not None
+
+    async def made_at(self, service: str, vendor_ref: str) -> tuple[Origin, str] | None:
+        """Whose money the call under this name is, and at which address it was made."""
+        row = await self._billed(service, vendor_ref)
+        return None if row is None else (Origin(row["origin"]), row["endpoint"])
+
+    async def _billed(self, service: str, vendor_ref: str) -> Row | None:
+        name = {"service": service, "vendor_ref": vendor_ref}
+        async with self._database.connection() as connection:
+            return await (await connection.execute(_BILLED, name)).fetchone()
 
     async def adopt(self, service: str, operation: str, document_id: str, vendor_ref: str) -> bool:
         """Opens, under the vendor's name for it, the call whose answer was lost; False if none was.

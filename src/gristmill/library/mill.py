@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from gristmill.contract import Origin, ServiceHealth
 from gristmill.costs.budgets import Balance, Limit, Scope
+from gristmill.costs.prices import Prices
 from gristmill.costs.report import CostReport, Grouping
 from gristmill.errors import GristmillError
 from gristmill.library.sources import printable, walk
@@ -194,6 +195,11 @@ class Gristmill:
             InvalidArgument: costs cannot be grouped like that.
         """
         return await self.tracker.costs(by)
+
+    @property
+    def prices(self) -> Prices:
+        """What calls cost: the published prices, and before them those of the settings' file."""
+        return self._system.prices
 
     async def link(self, document_id: str, *, expires_in: int = 3600) -> str:
         """An address where anybody can download the file as it was taken in; it is a secret.

@@ -73,7 +73,8 @@ class CostTracker:
         `hold.settle(usage)` says what it used, `hold.open(name)` under which name it will be billed
         later, `hold.release()` that nothing happened. A block that says nothing and ends by an
         error that promises `no_effect` has released it too; any other has spent the worst case.
-        The names of operation, collection, document and endpoint are for limits and reports.
+        The names of operation, collection and document are for limits and reports; at another
+        `endpoint` than the vendor's own, prices are those that are given for it.
 
         Raises:
             BudgetExceeded: it does not fit a limit; the block is not entered.
@@ -109,14 +110,14 @@ class CostTracker:
         """
         return await self._system.calls().settle(service, vendor_ref, usage)
 
-    def price(self, service: str, usage: Usage) -> int:
-        """What that would cost, in nano-dollars; nothing is held.
+    def price(self, service: str, usage: Usage, endpoint: str | None = None) -> int:
+        """What that would cost there, in nano-dollars; nothing is held.
 
         Raises:
             Misconfigured: it has no price.
             InvalidArgument: that is no usage.
         """
-        return self._system.calls().price(service, usage)
+        return self._system.calls().price(service, usage, endpoint)
 
     async def budget(self) -> list[Balance]:
         """Every limit, with what is spent, held and left of it now."""

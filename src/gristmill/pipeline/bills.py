@@ -2,29 +2,29 @@
 
 from decimal import Decimal
 
-from gristmill.costs.ledger import End, EntryKind, Ledger
-from gristmill.costs.prices import PRICES, credit_usage
+from gristmill.costs.calls import Calls
+from gristmill.costs.ledger import Ledger
+from gristmill.costs.prices import credit_usage
+from gristmill.pipeline.context import Context
 from gristmill.services.llamaparse import SubmitParse
 from gristmill.telemetry.logging import get_logger
 
 log = get_logger(__name__)
 
 
-async def settle_bill(ledger: Ledger, job_id: str, billed: Decimal | None) -> bool:
+async def settle_bill(context: Context, job_id: str, billed: Decimal | None) -> bool:
     """Settles the call that the job was; False while there is no bill, or none that makes sense.
 
     Repeating it changes nothing.
     """
     if billed is None:
         return False
+    calls = Calls(context.ledger, context.prices)
     try:
-        usage = credit_usage(billed)
+        await calls.settle(SubmitParse.service, job_id, credit_usage(billed))
     except ValueError as error:
         log.warning("bill.refused", job=job_id, error=str(error))
         return False
-    nano_dollars = PRICES.cost(SubmitParse.service, usage)
-    end = End(EntryKind.POSTED, usage, nano_dollars, PRICES.version)
-    await ledger.settle(SubmitParse.service, job_id, end)
     return True
 
 

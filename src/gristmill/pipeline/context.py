@@ -12,6 +12,7 @@ from tempfile import mkstemp
 
 from gristmill.contract import ServiceInterface
 from gristmill.costs.ledger import Ledger
+from gristmill.costs.prices import Prices
 from gristmill.database.engine import Database
 from gristmill.errors import TooLarge, UnreadableSource
 from gristmill.pipeline.children import ChildPool
@@ -49,6 +50,7 @@ class Context:
 
     database: Database
     ledger: Ledger
+    prices: Prices
     services: ServiceInterface
     children: ChildPool
     options: PipelineOptions

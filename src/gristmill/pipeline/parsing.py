@@ -209,7 +209,7 @@ async def _fetch(context: Context, work: Work, parse: Parse) -> Work:
         async with context.database.connection() as connection:
             await parses.mark_failed(connection, work, parse, "the result expired at the vendor")
         raise _failure("the result expired at the vendor") from error
-    is_billed = await settle_bill(context.ledger, parse.job_id, result.value.credits)
+    is_billed = await settle_bill(context, parse.job_id, result.value.credits)
     work = await _keep(context, work, parse, result.value, is_billed=is_billed)
     context.poke.set()
     return work

@@ -124,12 +124,12 @@ class Poller:
         """Whether its call is settled: by the bill, or for want of one after a long time."""
         if job.job_id is None:
             raise AssertionError("only a job has a bill")
-        ledger = self._context.ledger
-        if not await settle_bill(ledger, job.job_id, await self._try(GetParseUsage(job.job_id))):
+        billed = await self._try(GetParseUsage(job.job_id))
+        if not await settle_bill(self._context, job.job_id, billed):
             if self._context.now() - job.ended_at < BILL_PATIENCE:
                 await self._wait_for_bill(job)
                 return False
-            await assume_bill(ledger, job.job_id)
+            await assume_bill(self._context.ledger, job.job_id)
         await ended_jobs.mark_billed(self._context.database, job)
         return True
 

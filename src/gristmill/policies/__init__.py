@@ -18,6 +18,7 @@ from functools import partial
 
 from gristmill.contract import Origin, ServiceInterface
 from gristmill.costs.ledger import Ledger
+from gristmill.costs.prices import Prices
 from gristmill.policies.budget import Budget
 from gristmill.policies.concurrency import Concurrency
 from gristmill.policies.health import HealthCache
@@ -27,7 +28,13 @@ from gristmill.quotas.turns import Turns
 
 
 def stack(
-    adapter: ServiceInterface, *, ledger: Ledger, turns: Turns, origin: Origin, endpoint: str
+    adapter: ServiceInterface,
+    *,
+    ledger: Ledger,
+    prices: Prices,
+    turns: Turns,
+    origin: Origin,
+    endpoint: str,
 ) -> ServiceInterface:
     """The adapter with every policy around it.
 
@@ -38,7 +45,7 @@ def stack(
         HealthCache,
         Concurrency,
         partial(RateLimit, turns=turns),
-        partial(Budget, ledger=ledger, origin=origin, endpoint=endpoint),
+        partial(Budget, ledger=ledger, prices=prices, origin=origin, endpoint=endpoint),
     ]
     service = adapter
     for layer in reversed(layers):

@@ -10,7 +10,7 @@ from typing import Any
 from gristmill.contract import Open, Operation, Origin, R, Result, ServiceInterface
 from gristmill.costs.calls import Calls, HeldCall
 from gristmill.costs.ledger import Ledger
-from gristmill.costs.prices import PRICES, Prices
+from gristmill.costs.prices import Prices
 from gristmill.policies.layer import Layer
 
 
@@ -27,7 +27,7 @@ class Budget(Layer):
         ledger: Ledger,
         origin: Origin,
         endpoint: str,
-        prices: Prices = PRICES,
+        prices: Prices,
     ) -> None:
         super().__init__(next_)
         self._calls = Calls(ledger, prices)
@@ -39,7 +39,7 @@ class Budget(Layer):
 
         Raises:
             BudgetExceeded: it does not fit; nothing has left.
-            Misconfigured: the operation has no price; nothing has left.
+            Misconfigured: the operation has no price at this endpoint; nothing has left.
             DatabaseUnavailable: it could not be held; nothing has left.
             GristmillError: as the service.
         """

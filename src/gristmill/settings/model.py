@@ -27,6 +27,7 @@ from gristmill.settings.addresses import (
 )
 from gristmill.settings.budget import checked_budget
 from gristmill.settings.languages import checked_languages
+from gristmill.settings.prices import PriceFile, read_prices
 from gristmill.settings.rates import RateLimitSetting, checked_rate, rates_of
 from gristmill.settings.values import InvalidSettings, Setting, SettingRow, Source, as_text
 
@@ -40,6 +41,10 @@ def _absolute(path: Path, info: ValidationInfo) -> Path:
         return (info.context.folder if info.context else Path.cwd()) / path.expanduser()
     except RuntimeError:
         raise ValueError("There is no home folder that ~ could stand for.") from None
+
+
+def _prices(given: str | Path, info: ValidationInfo) -> PriceFile:
+    return read_prices(_absolute(Path(given), info))
 
 
 ANY_CASE: Final = BeforeValidator(_lower)
@@ -146,6 +151,15 @@ class Settings(BaseModel):
             "5/day,100/month",
         ),
     ] = ""
+    prices_file: Annotated[
+        Annotated[PriceFile, BeforeValidator(_prices)] | None,
+        Setting(
+            "GRISTMILL_PRICES_FILE",
+            "Prices of your own, which go before the published ones: docs/budgets.md.",
+            "a TOML file of prices, as gristmill prices lists them",
+            "samples/prices.toml",
+        ),
+    ] = None
     allow_mock_in_production: Annotated[
         bool,
         Setting(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from gristmill.contract import ServiceMode
+from gristmill.settings.prices import CREDIT, LLAMAPARSE, OPENAI, PUBLISHED_HOSTS, host_of
 from gristmill.settings.values import Problem
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ NEEDED_BY: Final = {
     "llamaparse": ("llama_cloud_api_key",),
     "supabase": ("supabase_url", "supabase_service_role_key"),
 }
+ADDRESSES: Final = {OPENAI: "openai_base_url", LLAMAPARSE: "llama_cloud_base_url"}
 # Vectors of these lengths are what the models make; ada-002 cannot shorten its own.
 NATIVE_DIMENSIONS: Final = {
     "text-embedding-3-small": 1536,
@@ -27,6 +29,7 @@ def problems(settings: "Settings") -> Iterator[Problem]:
     """Everything that is wrong although each value alone is right."""
     yield from _modes(settings)
     yield from _keys(settings)
+    yield from _unpriced(settings)
     yield from _dimensions(settings)
     yield from _chunks(settings)
 
@@ -72,6 +75,23 @@ def _keys(settings: "Settings") -> Iterator[Problem]:
             for field in fields:
                 if getattr(settings, field) is None:
                     yield words[field].problem(f"It is missing, and {service} is in real mode.")
+
+
+def _unpriced(settings: "Settings") -> Iterator[Problem]:
+    """Paid calls to an address whose prices nobody knows would leave without a bound."""
+    paid = {OPENAI: settings.embedding_model, LLAMAPARSE: CREDIT}
+    own = settings.prices_file.prices if settings.prices_file else ()
+    for service, product in paid.items():
+        field, published = ADDRESSES[service], PUBLISHED_HOSTS[service]
+        host = host_of(getattr(settings, field))
+        priced = {
+            price.host for price in own if (price.service, price.product) == (service, product)
+        }
+        if settings.mode_of(service) is not ServiceMode.MOCK and host not in {*published, *priced}:
+            yield settings.words()[field].problem(
+                f"Nobody has said what {product} costs at {host}.",
+                right=f"{' or '.join(published)}; or a price for it in GRISTMILL_PRICES_FILE",
+            )
 
 
 def _dimensions(settings: "Settings") -> Iterator[Problem]:

@@ -6,16 +6,19 @@ from itertools import count
 import pytest
 from cancel import cancelled_at
 from money import MODEL, balance, breaches
+from scripted import ENDPOINT, PRICES
 
 from gristmill import errors
 from gristmill.contract import Origin, Usage
 from gristmill.costs.budgets import Limit, set_limit
 from gristmill.costs.calls import Calls
 from gristmill.costs.ledger import Ledger
+from gristmill.costs.prices import Price, Prices
+from gristmill.costs.report import report
 from gristmill.telemetry.correlation import bound
 
 TOKEN = 20  # nano-dollars, for one of the model
-REAL = {"origin": Origin.REAL, "endpoint": "https://vendor.example"}
+REAL = {"origin": Origin.REAL, "endpoint": ENDPOINT}
 
 
 def tokens(number):
@@ -23,7 +26,7 @@ def tokens(number):
 
 
 def held(ledger, number=100, **facts):
-    return Calls(ledger).hold("openai", "summarise", tokens(number), **REAL, **facts)
+    return Calls(ledger, PRICES).hold("openai", "summarise", tokens(number), **REAL, **facts)
 
 
 async def failing(hold, error, told=lambda _: None):
@@ -117,9 +120,9 @@ async def test_work_billed_later_is_settled_by_another_process_once_its_bill_is_
     async with held(ledger) as call:
         call.open("job-1")
     elsewhere = Ledger(database)
-    assert not await Calls(elsewhere).settle("openai", "job-2", tokens(70))
-    assert await Calls(elsewhere).settle("openai", "job-1", tokens(70))
-    assert await Calls(elsewhere).settle("openai", "job-1", tokens(70))
+    assert not await Calls(elsewhere, PRICES).settle("openai", "job-2", tokens(70))
+    assert await Calls(elsewhere, PRICES).settle("openai", "job-1", tokens(70))
+    assert await Calls(elsewhere, PRICES).settle("openai", "job-1", tokens(70))
     await elsewhere.close()
     columns = "entry, nano_dollars, vendor_ref"
     assert (await entries(database, columns))[1:] == [
@@ -170,7 +173,7 @@ async def test_a_block_is_not_entered_without_room_a_price_or_a_usage(
 ):
     await set_limit(database, Origin.REAL, Limit("global", "day", 2000))
     with pytest.raises(error):
-        async with Calls(ledger).hold("openai", "summarise", usage, **REAL):
+        async with Calls(ledger, PRICES).hold("openai", "summarise", usage, **REAL):
             pytest.fail("the block was entered")
     assert await entries(database) == []
 
@@ -181,8 +184,8 @@ async def test_a_call_belongs_to_what_is_given_or_else_to_what_the_task_works_on
             pass
     columns = "operation, endpoint, collection, document_id"
     assert sorted(set(await entries(database, columns))) == [
-        ("summarise", "https://vendor.example", "mine", "d1"),
-        ("summarise", "https://vendor.example", "papers", "d1"),
+        ("summarise", ENDPOINT, "mine", "d1"),
+        ("summarise", ENDPOINT, "papers", "d1"),
     ]
 
 
@@ -216,3 +219,16 @@ async def last_state(database):
         cursor = await connection.execute("SELECT state FROM calls ORDER BY at DESC LIMIT 1")
         row = await cursor.fetchone()
     return row and row["state"]
+
+
+async def test_a_late_bill_is_priced_at_the_address_where_the_call_was_made(database, ledger):
+    own = Price("cohere", "rerank", "searches", 7, "ours", host="api.cohere.example")
+    calls = Calls(ledger, Prices("own", [own]))
+    usage = Usage("rerank", "searches", 3)
+    facts = {"origin": Origin.REAL, "endpoint": "https://api.cohere.example/v2"}
+    async with calls.hold("cohere", "rerank", usage, **facts) as call:
+        call.open("search-1")
+    assert await calls.settle("cohere", "search-1", Usage("rerank", "searches", 2))
+    assert (await report(database)).totals[0].spent == 14
+    with pytest.raises(errors.Misconfigured, match="no known price per searches"):
+        calls.price("cohere", usage)

@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 from cancel import cancelled_at
 from money import RELEASED, SetClock, balance, breaches, end, hold, opened, posted
-from scripted import ENDPOINT, Grind, ScriptedService, answer
+from scripted import ENDPOINT, PRICES, Grind, ScriptedService, answer
 
 from gristmill.contract import Origin
 from gristmill.costs.budgets import Limit, balances, clear_limit, seed_limits, set_limit
@@ -387,7 +387,7 @@ async def test_a_call_cancelled_at_any_await_leaves_nothing_held(database, ledge
     await limited(database, 10_000_000)
     for number in count(1):
         service = ScriptedService([answer(used=60)])
-        layer = Budget(service, ledger=ledger, origin=REAL, endpoint=ENDPOINT)
+        layer = Budget(service, ledger=ledger, prices=PRICES, origin=REAL, endpoint=ENDPOINT)
         call = asyncio.create_task(cancelled_at(number, layer.execute(Grind(tokens=100))))
         await asyncio.wait({call})
         await ledger.close()

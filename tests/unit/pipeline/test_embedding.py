@@ -12,6 +12,7 @@ import pytest
 
 from gristmill.contract import Operation, Origin, R, Result, ServiceHealth, ServiceInterface, Status
 from gristmill.costs.ledger import Ledger
+from gristmill.costs.prices import PRICES
 from gristmill.database.engine import Database
 from gristmill.errors import InvalidInput, LostClaim, Rejected, Throttled, TooLarge
 from gristmill.pipeline import chunks, store
@@ -116,6 +117,7 @@ class Bench:
         return Context(
             database=self.database,
             ledger=Ledger(self.database),
+            prices=PRICES,
             services=self.model,
             children=ChildPool(),
             options=options,

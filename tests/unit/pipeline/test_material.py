@@ -43,7 +43,7 @@ async def material(database, storage, tmp_path):
     assert await keep_object(database, STORAGE, version, "files/a.txt", Origin.REAL) == 1
     async with create_client() as http:
         context = Context(
-            database, ledger=None, children=None, limits=Limits(file_bytes=1_000_000),
+            database, ledger=None, prices=None, children=None, limits=Limits(file_bytes=1_000_000),
             services=Supabase(Endpoint("supabase", storage.url, "sb_secret_test"), http),
             options=SimpleNamespace(storage=STORAGE), host="here", spool=tmp_path / "spool",
         )  # fmt: skip

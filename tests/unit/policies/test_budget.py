@@ -5,13 +5,13 @@ from contextlib import AsyncExitStack
 from decimal import Decimal
 
 import pytest
-from scripted import ENDPOINT, Grind, Look, ScriptedService, Submit, answer
+from scripted import ENDPOINT, PRICES, Grind, Look, ScriptedService, Submit, answer
 
 from gristmill import errors
 from gristmill.contract import Open, Origin, Settled, Usage
 from gristmill.costs.budgets import Limit, balances, set_limit
 from gristmill.costs.ledger import End, EntryKind, Ledger
-from gristmill.costs.prices import PRICES, credit_usage
+from gristmill.costs.prices import credit_usage
 from gristmill.policies.budget import Budget
 from gristmill.telemetry.correlation import bound
 
@@ -20,7 +20,7 @@ AGENTIC = 12_500_000  # for a page of `Submit`
 
 
 def budget(service, ledger, **changes):
-    facts = {"ledger": ledger, "origin": Origin.REAL, "endpoint": ENDPOINT}
+    facts = {"ledger": ledger, "prices": PRICES, "origin": Origin.REAL, "endpoint": ENDPOINT}
     return Budget(service, **{**facts, **changes})
 
 
@@ -67,10 +67,8 @@ async def test_an_entry_says_whose_call_it_is_and_which_prices_held(database, le
         (*model, *same, ""),
         (*model, *same, "usage: guessed"),
     ]
-    assert await entries(database, "DISTINCT ON (price_version, id) price_version") == [
-        ("2026-10-07",),
-        ("2026-10-07",),
-    ]
+    versions = await entries(database, "DISTINCT ON (price_version, id) price_version")
+    assert versions == [(PRICES.version,)] * 2
 
 
 async def test_what_a_simulator_answers_costs_no_real_money(database, ledger):

@@ -1,7 +1,7 @@
 """Layers alone and together."""
 
 import pytest
-from scripted import ENDPOINT, Grind, Look, ScriptedService, answer
+from scripted import ENDPOINT, PRICES, Grind, Look, ScriptedService, answer
 
 from gristmill import errors
 from gristmill.contract import Origin, ServiceHealth, Status
@@ -42,6 +42,7 @@ async def test_the_stack_is_in_its_order_and_ends_at_the_adapter(database):
     service = stack(
         adapter,
         ledger=Ledger(database),
+        prices=PRICES,
         turns=Turns(database, "openai", ENDPOINT),
         origin=Origin.REAL,
         endpoint=ENDPOINT,
