@@ -21,8 +21,15 @@ if TYPE_CHECKING:
     from gristmill.costs.budgets import Limit
     from gristmill.costs.calls import HeldCall
     from gristmill.errors import GristmillError
-    from gristmill.library import CostTracker, Gristmill, IngestReport, Progress
+    from gristmill.library import (
+        CostTracker,
+        EstimateProgress,
+        Gristmill,
+        IngestReport,
+        Progress,
+    )
     from gristmill.pipeline.document import DocumentDetail, DocumentStatus, DocumentSummary
+    from gristmill.pipeline.estimate import Estimate
     from gristmill.router import ServiceRouter
     from gristmill.search.query import Answer, Hit
     from gristmill.settings import Settings
@@ -35,6 +42,8 @@ _HOMES = {
     "DocumentDetail": "pipeline.document",
     "DocumentStatus": "pipeline.document",
     "DocumentSummary": "pipeline.document",
+    "Estimate": "pipeline.estimate",
+    "EstimateProgress": "library",
     "Gristmill": "library",
     "GristmillError": "errors",
     "HeldCall": "costs.calls",
@@ -59,6 +68,8 @@ __all__ = [
     "DocumentDetail",
     "DocumentStatus",
     "DocumentSummary",
+    "Estimate",
+    "EstimateProgress",
     "Gristmill",
     "GristmillError",
     "HeldCall",

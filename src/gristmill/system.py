@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from gristmill.costs.ledger import Ledger
     from gristmill.costs.prices import Prices
     from gristmill.database.embedded import EmbeddedPostgres
+    from gristmill.pipeline.children import ChildPool
     from gristmill.pipeline.context import Context
     from gristmill.pipeline.document import EmbeddingOptions, PipelineOptions
+    from gristmill.pipeline.estimating import Estimator
     from gristmill.pipeline.worker import Worker
     from gristmill.router import ServiceRouter
     from gristmill.search.query import Search
@@ -60,6 +62,7 @@ class System:
         self._embedded: EmbeddedPostgres | None = None
         self._ledger: Ledger | None = None
         self._router: ServiceRouter | None = None
+        self._children: ChildPool | None = None
         self._context: Context | None = None
 
     async def __aenter__(self) -> Self:
@@ -130,6 +133,22 @@ class System:
             if self._context is None:
                 self._context = await self._build_context(router)
             return self._context
+
+    async def estimator(self, collection: str) -> "Estimator":
+        """What tells the cost of files for this collection; it asks no service.
+
+        Raises:
+            CollectionError: the collection holds vectors of another origin.
+            InvalidArgument: nothing can be called so.
+        """
+        from gristmill.pipeline.estimating import Estimator
+        from gristmill.pipeline.intake import find_collection
+
+        options = self._pipeline_options()
+        number = await find_collection(self.database, collection, options.embedding.origin)
+        async with self._building:
+            children = await self._child_pool()
+        return Estimator(self.database, children, options, self.calls().price, number)
 
     async def worker(self) -> "Worker":
         """What moves documents along; the caller runs it."""
@@ -303,20 +322,15 @@ class System:
             ) from error
 
     async def _build_context(self, router: "ServiceRouter") -> "Context":
-        from gristmill.pipeline.children import ChildPool
         from gristmill.pipeline.context import Context, Limits
 
         settings = self.settings
-        # A child must be able to read its limits before it can import pydantic's kind of int.
-        pool = ChildPool(
-            memory_bytes=int(settings.child_memory_bytes), seconds=float(settings.child_seconds)
-        )
         return Context(
             database=self.database,
             ledger=self.ledger(),
             prices=self.prices,
             services=router,
-            children=await self._stack.enter_async_context(pool),
+            children=await self._child_pool(),
             options=self._pipeline_options(),
             limits=Limits(
                 file_bytes=settings.max_file_bytes,
@@ -325,6 +339,16 @@ class System:
             host=self.host,
             spool=settings.home / "spool",
         )
+
+    async def _child_pool(self) -> "ChildPool":
+        from gristmill.pipeline.children import ChildPool
+
+        if self._children is None:
+            # A child must be able to read its limits before it can import pydantic's kind of int.
+            memory, seconds = self.settings.child_memory_bytes, self.settings.child_seconds
+            pool = ChildPool(memory_bytes=int(memory), seconds=float(seconds))
+            self._children = await self._stack.enter_async_context(pool)
+        return self._children
 
     def _pipeline_options(self) -> "PipelineOptions":
         from gristmill.pipeline.chunking import ChunkingOptions

@@ -52,13 +52,24 @@ def ingest(
         typer.Argument(metavar="SOURCE", help="Files, and folders with all that is below them."),
     ],
     collection: Collection = None,
+    *,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Only tell what it would cost; nothing is spent.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Take documents in, until searches find them.
 
     The exit code is 0 only if every document is ready, and 3 if all are found but pages are
-    missing. Unchanged documents cost nothing.
+    missing. Unchanged documents cost nothing. With --estimate it is 1 if a file would be refused
+    or a limit has no room.
     """
+    if estimate:
+        from gristmill.cli.estimate import STOPPED
+        from gristmill.cli.estimate import estimate as command
+
+        run(command(sources, collection, as_json=json), as_json=json, stopped=STOPPED)
+        return
     from gristmill.cli.ingest import ingest
 
     run(ingest(sources, collection, as_json=json), as_json=json)

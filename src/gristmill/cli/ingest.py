@@ -15,13 +15,14 @@ from gristmill.cli.present import (
     cost,
     count,
     errors,
-    escape,
     money,
     one_line,
     plain,
     print_json,
     short,
     status_of,
+    tell_reason,
+    tell_refused,
 )
 from gristmill.library import Gristmill, IngestReport, Progress
 from gristmill.pipeline.document import (
@@ -234,7 +235,7 @@ def _tell(report: IngestReport) -> None:
         return
     for entry in report.entries:
         if entry.outcome == "refused":
-            _tell_refused(entry)
+            tell_refused(entry.source, entry.error, entry.advice)
     for document in report.documents:
         if document.status is not DocumentStatus.READY:
             _tell_unready(document)
@@ -246,24 +247,13 @@ def _tell(report: IngestReport) -> None:
         console.print("Parked documents go on by themselves while a worker runs: gristmill resume")
 
 
-def _tell_refused(entry: IngestEntry) -> None:
-    errors.print(f"[red]refused[/]  {one_line(entry.source)}", soft_wrap=True)
-    _tell_reason(entry.error, entry.advice)
-
-
 def _tell_unready(document: DocumentSummary) -> None:
     head = f"{status_of(document)}  {document.id}  {one_line(document.source)}"
     errors.print(head, soft_wrap=True)
-    _tell_reason(document.error, document.advice)
+    tell_reason(document.error, document.advice)
     if document.status is DocumentStatus.READY_INCOMPLETE:
         text = f"Searches find it, with gaps: gristmill show {document.id}"
         errors.print(f"         {text}", soft_wrap=True)
-
-
-def _tell_reason(error: str | None, advice: str | None) -> None:
-    for text in (error, advice):
-        if text:
-            errors.print(f"         {escape(text)}", soft_wrap=True)
 
 
 def _sum(report: IngestReport) -> str:

@@ -128,11 +128,6 @@ def _cleared(name: str) -> tuple[Scope, Period, str]:
     )
 
 
-def _name(balance: Balance) -> str:
-    key = f"={balance.key}" if balance.key else ""
-    return f"{balance.scope}{key}/{balance.period}"
-
-
 def _table(balances: list[Balance]) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 1))
     table.add_column("limit")
@@ -142,7 +137,7 @@ def _table(balances: list[Balance]) -> Table:
     table.add_column("")
     table.add_column("begins anew")
     for balance in balances[:ROWS]:
-        table.add_row(one_line(_name(balance)), balance.origin.value, *_amounts(balance))
+        table.add_row(one_line(balance.name), balance.origin.value, *_amounts(balance))
     if len(balances) > ROWS:
         table.add_row(f"[dim]and {count(len(balances) - ROWS, 'other')}; --json has all[/]")
     return table
@@ -174,7 +169,7 @@ def _tell_overruns(balances: list[Balance]) -> None:
     for balance in balances:
         if balance.overrun:
             console.print(
-                f"[red]{one_line(_name(balance))} is overrun by {dollars(balance.overrun)}:[/] the"
+                f"[red]{one_line(balance.name)} is overrun by {dollars(balance.overrun)}:[/] the"
                 " limit was lowered, or a vendor billed more than its price; nothing new leaves.",
                 soft_wrap=True,
             )

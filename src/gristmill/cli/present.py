@@ -106,6 +106,18 @@ def tell_table(table: Table) -> None:
         Console(width=PIPE_WIDTH, highlight=False, emoji=False).print(table)
 
 
+def tell_refused(source: str, error: str | None, advice: str | None) -> None:
+    """A source that is no document, why, and what to do about it."""
+    errors.print(f"[red]refused[/]  {one_line(source)}", soft_wrap=True)
+    tell_reason(error, advice)
+
+
+def tell_reason(error: str | None, advice: str | None) -> None:
+    for text in (error, advice):
+        if text:
+            errors.print(f"         {escape(text)}", soft_wrap=True)
+
+
 def status_of(document: DocumentSummary) -> str:
     """The status in its colour."""
     style = STYLES.get(document.status, "cyan")

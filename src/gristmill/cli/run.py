@@ -25,18 +25,19 @@ def version(value: bool) -> None:
         raise typer.Exit
 
 
-def run(command: Coroutine[Any, Any, int], *, as_json: bool) -> None:
+def run(command: Coroutine[Any, Any, int], *, as_json: bool, stopped: str = _STOPPED) -> None:
     """Runs a command to its end, and exits with its code.
 
-    An error is told in a sentence with what to do, or as one JSON document. Ctrl-C ends cleanly; a
-    second one ends at once, which loses no more than a kill would: nothing.
+    An error is told in a sentence with what to do, or as one JSON document. Ctrl-C ends cleanly,
+    and tells what it has `stopped`; a second one ends at once, which loses no more than a kill
+    would: nothing.
     """
     from gristmill.cli.present import tell_error, tell_invalid
     from gristmill.errors import GristmillError, InvalidArgument
 
     try:
         _configure_logs()
-        code = _run(command)
+        code = _run(command, stopped)
     except InvalidArgument as error:
         tell_invalid(str(error), as_json=as_json)
         code = 2
@@ -44,17 +45,17 @@ def run(command: Coroutine[Any, Any, int], *, as_json: bool) -> None:
         tell_error(error, as_json=as_json)
         code = 1
     except KeyboardInterrupt:
-        typer.echo(f"\n{_STOPPED}", err=True)
+        typer.echo(f"\n{stopped}", err=True)
         code = INTERRUPTED
     finally:
         command.close()  # it has not begun if the settings are wrong
     sys.exit(code)
 
 
-def _run(command: Coroutine[Any, Any, int]) -> int:
+def _run(command: Coroutine[Any, Any, int], stopped: str) -> int:
     import uvloop
 
-    interrupts = _Interrupts()
+    interrupts = _Interrupts(stopped)
     before = signal.signal(signal.SIGINT, interrupts)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -69,8 +70,9 @@ def _run(command: Coroutine[Any, Any, int]) -> int:
 class _Interrupts:
     """The first Ctrl-C cancels the command, which then puts its things away."""
 
-    def __init__(self) -> None:
+    def __init__(self, stopped: str) -> None:
         self.count = 0
+        self._stopped = stopped
         self._task: asyncio.Task[Any] | None = None
 
     async def watch(self, command: Coroutine[Any, Any, int]) -> int:
@@ -87,14 +89,14 @@ class _Interrupts:
         if self._task is None:
             signal.default_int_handler(number, frame)
         if self.count > 1:
-            _end_at_once()
+            _end_at_once(self._stopped)
         self._task.get_loop().call_soon_threadsafe(self._task.cancel)
 
 
-def _end_at_once() -> None:
+def _end_at_once(stopped: str) -> None:
     if sys.stderr.isatty():
         os.write(2, _SHOW_CURSOR)
-    os.write(2, f"\n{_STOPPED}\n".encode())
+    os.write(2, f"\n{stopped}\n".encode())
     os._exit(INTERRUPTED)
 
 

@@ -36,6 +36,25 @@ ORDER BY l.origin, array_position(ARRAY['global', 'service', 'collection', 'docu
 LIMIT %s
 """
 
+# Where a balance has no row yet, the journal says what it would begin with.
+_ROOM: Final = """
+SELECT l.origin, l.scope, k.key, l.period, l.nano_dollars AS limit,
+       coalesce(b.posted, f.posted) AS spent, coalesce(b.held, f.held) AS held,
+       coalesce(b.overrun, 0) AS overrun, coalesce(b.alerted, 0) AS alerted,
+       CASE WHEN isfinite(w.ends_at) THEN w.ends_at END AS window_end
+FROM limits l
+JOIN unnest(%(scopes)s::text[], %(keys)s::text[]) AS k (scope, key)
+    ON k.scope = l.scope AND l.key IN ('', k.key)
+CROSS JOIN LATERAL (
+    SELECT s AS starts_at, window_end(l.period, s) AS ends_at
+    FROM window_start(l.period, clock_timestamp()) s) w
+LEFT JOIN balances b ON b.limit_id = l.id AND b.key = k.key AND b.starts_at = w.starts_at
+LEFT JOIN LATERAL folded(l.id, k.key, w.starts_at) f ON b.id IS NULL
+WHERE l.origin = %(origin)s AND l.nano_dollars IS NOT NULL
+ORDER BY array_position(ARRAY['global', 'service', 'collection', 'document'], l.scope),
+         l.key, array_position(ARRAY['day', 'month', 'total'], l.period), k.key
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -80,6 +99,12 @@ class Balance:
     overrun: int
     alerted: int
     window_end: datetime | None
+
+    @property
+    def name(self) -> str:
+        """As in service=openai/day."""
+        key = f"={self.key}" if self.key else ""
+        return f"{self.scope}{key}/{self.period}"
 
     @property
     def left(self) -> int | None:
@@ -143,6 +168,23 @@ async def balances(database: Database, *, most: int = 1000) -> list[Balance]:
     """Every limit with what is left of it now; the limits of each document one by one."""
     async with database.connection() as connection:
         rows = await (await connection.execute(_BALANCES, (most,))).fetchall()
+    return [Balance(**{**row, "origin": Origin(row["origin"])}) for row in rows]
+
+
+async def room(
+    database: Database, origin: Origin, scopes: Sequence[tuple[Scope, str]]
+) -> list[Balance]:
+    """What is left now of every limit that concerns a call of these scopes; nothing is written.
+
+    The key '' in a scope is for one of its kind that nothing was spent on yet.
+    """
+    arguments = {
+        "origin": origin,
+        "scopes": [scope for scope, _ in scopes],
+        "keys": [key for _, key in scopes],
+    }
+    async with database.connection() as connection:
+        rows = await (await connection.execute(_ROOM, arguments)).fetchall()
     return [Balance(**{**row, "origin": Origin(row["origin"])}) for row in rows]
 
 

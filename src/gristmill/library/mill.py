@@ -7,8 +7,6 @@
 It runs inside any event loop, also another application's.
 """
 
-import asyncio
-import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,8 +17,8 @@ from gristmill.contract import Origin, ServiceHealth
 from gristmill.costs.budgets import Balance, Limit, Scope
 from gristmill.costs.prices import Prices
 from gristmill.costs.report import CostReport, Grouping
-from gristmill.errors import GristmillError
-from gristmill.library.sources import printable, walk
+from gristmill.library.estimating import OnEstimateProgress, estimate
+from gristmill.library.sources import look_at, walk
 from gristmill.library.tracker import CostTracker
 from gristmill.library.watching import IngestReport, OnProgress, Watch
 from gristmill.pipeline import catalogue, intake
@@ -30,8 +28,7 @@ from gristmill.pipeline.document import (
     DocumentSummary,
     IngestEntry,
 )
-from gristmill.pipeline.formats import EXTENSIONS
-from gristmill.pipeline.inspection import hash_file
+from gristmill.pipeline.estimate import Estimate
 from gristmill.search.query import Answer
 from gristmill.settings import Settings, load_settings
 from gristmill.settings.budget import Period
@@ -83,6 +80,24 @@ class Gristmill:
         async with worker.running():
             await self._take_in(list(walk(sources)), collection, watch)
             return await watch.until_over()
+
+    async def estimate(
+        self,
+        *sources: str | Path,
+        collection: str | None = None,
+        on_progress: OnEstimateProgress | None = None,
+    ) -> Estimate:
+        """What `ingest` of the same would cost now, and whether every limit has room for it.
+
+        Nothing is written, no service is asked, not even for what is free.
+
+        Raises:
+            CollectionError: the collection holds vectors of another origin.
+            Misconfigured: the model or the tier has no price.
+            DatabaseUnavailable: the database cannot be reached.
+        """
+        name = collection or self.settings.collection
+        return await estimate(self._system, sources, name, on_progress)
 
     async def register(
         self, *sources: str | Path, collection: str | None = None
@@ -250,7 +265,10 @@ class Gristmill:
         )
         for start in range(0, len(files), BATCH):
             await watch.patiently(watch.look)
-            looked = [await self._look_at(*each) for each in files[start : start + BATCH]]
+            looked = [
+                await look_at(path, self.settings.max_file_bytes, is_named=is_named)
+                for path, is_named in files[start : start + BATCH]
+            ]
             sources = [source for source in looked if isinstance(source, intake.Source)]
             # Taking in what was taken in before the database went away changes nothing.
             registered = await watch.patiently(
@@ -258,23 +276,6 @@ class Gristmill:
             )
             outcomes = dict(zip((s.identity for s in sources), registered, strict=True))
             watch.entries += [_entry(each, outcomes) for each in looked]
-
-    async def _look_at(self, path: Path, named: bool) -> intake.Source | IngestEntry:
-        if os.path.isdir(path):  # noqa: PTH112 — never raises
-            return IngestEntry(
-                printable(path),
-                "refused",
-                error=f"The folder {printable(Path(path.name))} may not be listed by this user.",
-                advice="Change its permissions; the files in it were not taken in.",
-            )
-        if not named and path.suffix.lower() not in EXTENSIONS:
-            return IngestEntry(printable(path), "skipped")
-        limit = self.settings.max_file_bytes
-        try:
-            content, size = await asyncio.to_thread(hash_file, path, max_bytes=limit)
-        except GristmillError as error:
-            return IngestEntry(printable(path), "refused", error=str(error), advice=error.advice)
-        return intake.Source(printable(path), path, printable(Path(path.name)), content, size)
 
 
 def _entry(

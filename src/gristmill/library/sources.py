@@ -1,10 +1,15 @@
 """The files that sources stand for, and how their names are shown."""
 
+import asyncio
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from gristmill.errors import InvalidArgument
+from gristmill.errors import GristmillError, InvalidArgument
+from gristmill.pipeline.document import IngestEntry
+from gristmill.pipeline.formats import EXTENSIONS
+from gristmill.pipeline.inspection import hash_file
+from gristmill.pipeline.intake import Source
 
 
 def walk(sources: Iterable[str | Path]) -> Iterator[tuple[Path, bool]]:
@@ -24,6 +29,24 @@ def walk(sources: Iterable[str | Path]) -> Iterator[tuple[Path, bool]]:
             if file not in seen:
                 seen.add(file)
                 yield file, file == path
+
+
+async def look_at(path: Path, max_bytes: int, *, is_named: bool) -> Source | IngestEntry:
+    """The file with its hash; or what is told of it where it is refused or skipped."""
+    if os.path.isdir(path):  # noqa: PTH112 — never raises
+        return IngestEntry(
+            printable(path),
+            "refused",
+            error=f"The folder {printable(Path(path.name))} may not be listed by this user.",
+            advice="Change its permissions; the files in it were not taken in.",
+        )
+    if not is_named and path.suffix.lower() not in EXTENSIONS:
+        return IngestEntry(printable(path), "skipped")
+    try:
+        content, size = await asyncio.to_thread(hash_file, path, max_bytes=max_bytes)
+    except GristmillError as error:
+        return IngestEntry(printable(path), "refused", error=str(error), advice=error.advice)
+    return Source(printable(path), path, printable(Path(path.name)), content, size)
 
 
 def _expanded(path: Path) -> Path:

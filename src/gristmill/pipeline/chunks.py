@@ -146,20 +146,39 @@ def _problem(page: Page, errors: dict[int, str]) -> IncompletePage | None:
 
 async def space_of(connection: Connection, options: EmbeddingOptions) -> int:
     """The number of the embedding space, made at first use."""
-    values = (options.endpoint, options.model, options.dimensions, options.origin)
     await connection.execute(
         "INSERT INTO spaces (endpoint, model, dimensions, origin) VALUES (%s, %s, %s, %s)"
         " ON CONFLICT DO NOTHING",
-        values,
+        _names(options),
     )
+    space = await find_space(connection, options)
+    if space is None:
+        raise AssertionError("a space vanished")
+    return space
+
+
+async def find_space(connection: Connection, options: EmbeddingOptions) -> int | None:
+    """The number of the embedding space; None if it was never used."""
     cursor = await connection.execute(
         "SELECT id FROM spaces WHERE (endpoint, model, dimensions, origin) = (%s, %s, %s, %s)",
-        values,
+        _names(options),
     )
     row = await cursor.fetchone()
-    if row is None:
-        raise AssertionError("a space vanished")
-    return int(row["id"])
+    return None if row is None else int(row["id"])
+
+
+def _names(options: EmbeddingOptions) -> tuple[str, str, int, str]:
+    return options.endpoint, options.model, options.dimensions, options.origin
+
+
+async def known(connection: Connection, space: int, texts: Sequence[bytes]) -> set[bytes]:
+    """Those of these texts, named by their SHA-256, that have a vector in the space."""
+    cursor = await connection.execute(
+        "SELECT DISTINCT text_sha256 FROM chunks"
+        " WHERE space_id = %s AND vector IS NOT NULL AND text_sha256 = ANY (%s)",
+        (space, list(texts)),
+    )
+    return {row["text_sha256"] for row in await cursor.fetchall()}
 
 
 async def pending(connection: Connection, work: Work, space: int, most: int) -> Pending:

@@ -15,6 +15,10 @@ KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
 IMAGES: Final[frozenset[Kind]] = frozenset({"bmp", "gif", "jpeg", "png", "tiff", "webp"})
 # Nothing but characters; these have no signature, so that the name decides.
 PLAIN: Final[frozenset[Kind]] = frozenset({"csv", "html", "markdown", "text", "tsv"})
+# Read here, without a loss and at no cost.
+TEXT_KINDS: Final[frozenset[Kind]] = frozenset({"markdown", "text"})
+# Billed by the sheet.
+SHEETS: Final[frozenset[Kind]] = frozenset({"csv", "ods", "tsv", "xlsx"})
 # Images that never hold more than one page.
 SINGLE: Final[frozenset[Kind]] = frozenset({"bmp", "jpeg", "png"})
 

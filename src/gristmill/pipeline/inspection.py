@@ -27,6 +27,7 @@ from gristmill.pipeline.formats import (
     PLAIN,
     SINGLE,
     TAKEN,
+    TEXT_KINDS,
     ZIP,
     Kind,
     Other,
@@ -95,7 +96,7 @@ def inspect(path: Path) -> Inspection:
         pages = _count_pages(path)
     elif kind in PLAIN:
         text, note = _text(path)
-        pages = len(_pages(path, text)) if kind in ("markdown", "text") else None
+        pages = len(_pages(path, text)) if kind in TEXT_KINDS else None
     elif kind in IMAGES:
         pages = _check_image(path, kind, tail)
     return Inspection(kind, MIME_TYPES[kind], pages, size, note)

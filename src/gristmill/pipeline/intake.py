@@ -14,7 +14,7 @@ from typing import Final, Literal
 from gristmill.contract import Origin
 from gristmill.database.engine import Database, Row
 from gristmill.errors import CollectionError, InvalidArgument
-from gristmill.pipeline.document import PUBLISHED, DocumentStatus, PipelineOptions
+from gristmill.pipeline.document import ENDED, PUBLISHED, DocumentStatus, PipelineOptions
 from gristmill.pipeline.parses import ASKED_AGAIN, GIVEN_UP
 from gristmill.pipeline.store import ENDED_NAMES, QUEUE, host_queue
 
@@ -83,6 +83,21 @@ class Source:
 
 
 Outcome = Literal["unchanged", "accepted"]
+# What a source is to what is known of it: not known; known with other bytes or options; published
+# as it is; on its way; ended without being published.
+Standing = Literal["new", "changed", "unchanged", "under way", "failed"]
+
+
+def standing(source: Source, known: Row | None, fingerprint: str) -> Standing:
+    """What a source is to what is known under its identity."""
+    if known is None:
+        return "new"
+    if (known["sha256"], known["fingerprint"]) != (source.sha256, fingerprint):
+        return "changed"
+    status = DocumentStatus(known["status"])
+    if status in PUBLISHED:
+        return "unchanged"
+    return "failed" if status in ENDED else "under way"
 
 
 async def collection_id(database: Database, name: str, origin: Origin) -> int:
@@ -92,27 +107,46 @@ async def collection_id(database: Database, name: str, origin: Origin) -> int:
         CollectionError: it exists and holds vectors of another origin.
         InvalidArgument: nothing can be called so.
     """
-    if not name.isprintable() or not name.strip():
-        raise InvalidArgument(
-            f"{name!a} cannot be the name of a collection: use characters that show."
-        )
+    _check_name(name)
     async with database.connection() as connection:
         await connection.execute(
             "INSERT INTO collections (name, origin) VALUES (%s, %s) ON CONFLICT DO NOTHING",
             (name, origin),
         )
+    found = await find_collection(database, name, origin)
+    if found is None:
+        raise AssertionError("a collection vanished")
+    return found
+
+
+async def find_collection(database: Database, name: str, origin: Origin) -> int | None:
+    """The collection; None if nobody has made it yet.
+
+    Raises:
+        CollectionError: it exists and holds vectors of another origin.
+        InvalidArgument: nothing can be called so.
+    """
+    _check_name(name)
+    async with database.connection() as connection:
         cursor = await connection.execute(
             "SELECT id, origin FROM collections WHERE name = %s", (name,)
         )
         row = await cursor.fetchone()
     if row is None:
-        raise AssertionError("a collection vanished")
+        return None
     if row["origin"] != origin:
         raise CollectionError(
             f"The collection {name!r} holds {row['origin']} vectors, not {origin} ones.",
             advice="Use another --collection, or the mode in which it was made.",
         )
     return int(row["id"])
+
+
+def _check_name(name: str) -> None:
+    if not name.isprintable() or not name.strip():
+        raise InvalidArgument(
+            f"{name!a} cannot be the name of a collection: use characters that show."
+        )
 
 
 async def register(
@@ -123,12 +157,13 @@ async def register(
     sources: Sequence[Source],
 ) -> list[tuple[str, Outcome]]:
     """Registers sources, (document id, outcome) for each, in their order."""
-    known = await _known(database, collection, sources)
+    found = await known(database, collection, sources)
     door = _Door(database, options, collection, host)
-    return [await door.take(source, known.get(source.identity)) for source in sources]
+    return [await door.take(source, found.get(source.identity)) for source in sources]
 
 
-async def _known(database: Database, collection: int, sources: Sequence[Source]) -> dict[str, Row]:
+async def known(database: Database, collection: int, sources: Sequence[Source]) -> dict[str, Row]:
+    """What is known under the identities of these sources: `id`, `sha256`, `status` and more."""
     identities = [source.identity for source in sources]
     async with database.connection() as connection:
         cursor = await connection.execute(_KNOWN, (collection, identities))
@@ -146,12 +181,11 @@ class _Door:
 
     async def take(self, source: Source, known: Row | None) -> tuple[str, Outcome]:
         fingerprint = self.options.fingerprint(source.sha256)
-        if known and (known["sha256"], known["fingerprint"]) == (source.sha256, fingerprint):
-            status = DocumentStatus(known["status"])
-            if status in PUBLISHED:
-                return known["id"], "unchanged"
-            if status not in (DocumentStatus.FAILED, DocumentStatus.QUARANTINED):
-                return await self._go_on(source, known), "accepted"
+        whereto = standing(source, known, fingerprint)
+        if known and whereto == "unchanged":
+            return known["id"], "unchanged"
+        if known and whereto == "under way":
+            return await self._go_on(source, known), "accepted"
         return await self._build(source, fingerprint), "accepted"
 
     async def _go_on(self, source: Source, known: Row) -> str:

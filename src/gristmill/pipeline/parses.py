@@ -183,6 +183,15 @@ async def read(connection: Connection, parse_id: int) -> Parse:
     return _parse(row)
 
 
+async def known(database: Database, fingerprints: Sequence[str]) -> dict[str, Parse]:
+    """Those of these parses that somebody has asked for, by their fingerprint."""
+    async with database.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT * FROM parses WHERE fingerprint = ANY (%s)", (list(fingerprints),)
+        )
+        return {row["fingerprint"]: _parse(row) for row in await cursor.fetchall()}
+
+
 async def drive(connection: Connection, work: Work) -> Parse | None:
     """Makes this document the driver, unless another one at work is; None then.
 

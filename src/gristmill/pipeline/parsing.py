@@ -39,15 +39,20 @@ FIRST_PART: Final = 25  # pages
 
 
 def part_of(work: Work, parse: Parse) -> range:
-    """The pages of the next job.
-
-    All of them, where they can be counted beforehand. Of other files each job reads at most as many
-    as are ours already, so that what is held for them stays near what they cost.
-    """
+    """The pages of the next job: all of them, where they can be counted beforehand."""
     if work.version.pages is not None:
         return range(1, min(work.version.pages, parse.max_pages) + 1)
-    size = max(FIRST_PART, parse.read_to)
-    return range(parse.read_to + 1, min(parse.read_to + size, parse.max_pages) + 1)
+    return part_after(parse.read_to, parse.max_pages)
+
+
+def part_after(read_to: int, max_pages: int) -> range:
+    """The pages of the next job of a file whose pages only the parser counts.
+
+    Each job reads at most as many as are ours already, so that what is held for them stays near
+    what they cost.
+    """
+    size = max(FIRST_PART, read_to)
+    return range(read_to + 1, min(read_to + size, max_pages) + 1)
 
 
 async def submit_parse(context: Context, work: Work) -> Work | None:

@@ -20,6 +20,7 @@ from gristmill.pipeline.context import Context
 from gristmill.pipeline.document import DocumentStatus as Status
 from gristmill.pipeline.document import ParseOptions, Work
 from gristmill.pipeline.embedding import embed
+from gristmill.pipeline.formats import TEXT_KINDS
 from gristmill.pipeline.inspection import Inspection, inspect, read_text
 from gristmill.pipeline.objects import find_object, hold_object, keep_object, key_of
 from gristmill.pipeline.parses import LOCAL, Parse, kept
@@ -29,7 +30,6 @@ from gristmill.services.supabase import EnsureBucket, UploadObject
 
 Stage = Callable[[Context, Work], Awaitable[Work | None]]
 
-TEXT_KINDS: Final = frozenset({"markdown", "text"})
 LOCAL_READING: Final = "read-1"  # our own reading of text; raise it when that changes
 
 

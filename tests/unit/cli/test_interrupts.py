@@ -23,11 +23,25 @@ TWICE = ONCE.replace(
 )
 
 
-@pytest.mark.parametrize(("program", "output"), [(ONCE, "put away\n"), (TWICE, "")])
-def test_ctrl_c_puts_things_away_and_a_second_one_ends_at_once(program: str, output: str) -> None:
+STOPPED = "Stopped. Nothing is lost: gristmill resume goes on."
+OTHER = [each.replace("False)", "False, stopped='Enough.')") for each in (ONCE, TWICE)]
+
+
+@pytest.mark.parametrize(
+    ("program", "output", "told"),
+    [
+        (ONCE, "put away\n", STOPPED),
+        (TWICE, "", STOPPED),
+        (OTHER[0], "put away\n", "Enough."),
+        (OTHER[1], "", "Enough."),
+    ],
+)
+def test_ctrl_c_puts_things_away_and_a_second_one_ends_at_once(
+    program: str, output: str, told: str
+) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=False
     )
     assert done.returncode == 130
     assert done.stdout == output
-    assert done.stderr.strip() == "Stopped. Nothing is lost: gristmill resume goes on."
+    assert done.stderr.strip() == told
