@@ -119,7 +119,7 @@ def _table(found: Estimate) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 1))
     table.add_column("service")
     table.add_column("origin")
-    for name in ("expected", "", "at most", ""):
+    for name in ("", "expected", "", "at most"):
         table.add_column(name, justify="right")
     for each in found.services:
         table.add_row(each.service, each.origin.value, *_amounts(each.nano_dollars, each))
