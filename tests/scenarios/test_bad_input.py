@@ -23,7 +23,7 @@ from users import as_user
 
 from gristmill import DocumentStatus, Gristmill
 from gristmill.errors import InvalidArgument
-from gristmill.library.sources import walk
+from gristmill.library.sources import look_at, walk
 from gristmill.settings import Settings, load_settings
 from gristmill.system import System
 from gristmill_simulators.server import SimulatorServer
@@ -292,8 +292,8 @@ def look_at_all(settings: Settings, *paths: Path) -> str:
     """A line for each file below the paths: refused and why, or taken."""
 
     async def look() -> list[str]:
-        mill = Gristmill(settings)
-        looked = [await mill._look_at(*each) for each in walk(paths)]
+        most = settings.max_file_bytes
+        looked = [await look_at(path, most, is_named=named) for path, named in walk(paths)]
         return [getattr(each, "error", None) or f"{each.name} taken" for each in looked]
 
     return "\n".join(asyncio.run(look()))
