@@ -21,6 +21,7 @@ from gristmill.pipeline.estimate import (
 )
 from gristmill.pipeline.estimating import Estimator
 from gristmill.pipeline.intake import Source
+from gristmill.settings.prices import LLAMAPARSE, OPENAI, PAGES, TOKENS
 from gristmill.system import System
 
 AT_ONCE: Final = 8  # files looked at between two words about how far it is
@@ -85,17 +86,17 @@ def _services(
     parse, space = options.parse, options.embedding
     return (
         ServiceEstimate(
-            service="llamaparse",
+            service=LLAMAPARSE,
             product=parse.tier,
-            unit="pages",
+            unit=PAGES,
             origin=parse.origin,
             quantity=total(file.to_parse for file in files),
             nano_dollars=total(file.parse_cost for file in files),
         ),
         ServiceEstimate(
-            service="openai",
+            service=OPENAI,
             product=space.model,
-            unit="tokens",
+            unit=TOKENS,
             origin=space.origin,
             quantity=total(file.to_embed for file in files),
             nano_dollars=total(file.embed_cost for file in files),
@@ -159,5 +160,5 @@ def _excess(check: LimitCheck) -> int:
 
 
 def _cost(file: FileEstimate, services: set[str]) -> Bounds:
-    costs = {"llamaparse": file.parse_cost, "openai": file.embed_cost}
+    costs = {LLAMAPARSE: file.parse_cost, OPENAI: file.embed_cost}
     return total(cost for service, cost in costs.items() if service in services)

@@ -16,20 +16,22 @@ from typing import Final, Literal
 
 from gristmill.contract import Origin, Usage
 from gristmill.costs.budgets import Balance
-from gristmill.costs.prices import CREDIT_PRODUCT, CREDIT_UNIT
+from gristmill.costs.prices import billed_at
 from gristmill.pipeline.appraisal import Appraisal
 from gristmill.pipeline.chunking import ChunkingOptions
+from gristmill.pipeline.document import EmbeddingOptions, ParseOptions
 from gristmill.pipeline.formats import SHEETS
 from gristmill.pipeline.intake import Standing
 from gristmill.pipeline.parses import Parse
 from gristmill.pipeline.parsing import part_after
+from gristmill.settings.prices import CREDIT, LLAMAPARSE, MILLICREDITS, OPENAI, PAGES, TOKENS
 
 # The parser drops the rest of a page without a word (its page on limitations). A token has at
 # least one byte.
 MOST_TOKENS_OF_PAGE: Final = 64 * 1024
 SHEET_MILLICREDITS: Final = 1000  # of a spreadsheet, whatever the tier (the vendor's pricing page)
 
-Price = Callable[[str, Usage], int]
+Price = Callable[[str, Usage, str | None], int]
 # How its text is come by: read here; parsed and paid already; being parsed, and held already;
 # parsed for another file of the same bytes; to be parsed.
 Reading = Literal["here", "paid", "under way", "shared", "parsed"]
@@ -189,14 +191,16 @@ def repeated(tokens: int, chunking: ChunkingOptions) -> int:
     return ceil(tokens * (size + overlap) / (size - overlap))
 
 
-def parse_cost(kind: str, tier: str, pages: Bounds, price: Price) -> Bounds:
+def parse_cost(kind: str, options: ParseOptions, pages: Bounds, price: Price) -> Bounds:
     """By the pages of the tier; spreadsheets are held like that too, but billed by the sheet."""
-    cost = pages.priced(lambda number: price("llamaparse", Usage(tier, "pages", number)))
+    place = billed_at(options.origin, options.endpoint)
+    cost = pages.priced(lambda number: price(LLAMAPARSE, Usage(options.tier, PAGES, number), place))
     if kind not in SHEETS:
         return cost
-    sheets = Usage(CREDIT_PRODUCT, CREDIT_UNIT, pages.expected * SHEET_MILLICREDITS)
-    return Bounds(price("llamaparse", sheets), cost.held, cost.at_most)
+    sheets = Usage(CREDIT, MILLICREDITS, pages.expected * SHEET_MILLICREDITS)
+    return Bounds(price(LLAMAPARSE, sheets, place), cost.held, cost.at_most)
 
 
-def embed_cost(model: str, tokens: Bounds, price: Price) -> Bounds:
-    return tokens.priced(lambda number: price("openai", Usage(model, "tokens", number)))
+def embed_cost(options: EmbeddingOptions, tokens: Bounds, price: Price) -> Bounds:
+    place = billed_at(options.origin, options.endpoint)
+    return tokens.priced(lambda number: price(OPENAI, Usage(options.model, TOKENS, number), place))

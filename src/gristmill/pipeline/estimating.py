@@ -110,8 +110,8 @@ class Estimator:
             to_parse=to_parse,
             to_embed=to_embed,
             known_passages=known,
-            parse_cost=parse_cost(inspection.kind, self.options.parse.tier, to_parse, self.price),
-            embed_cost=embed_cost(self.options.embedding.model, to_embed, self.price),
+            parse_cost=parse_cost(inspection.kind, self.options.parse, to_parse, self.price),
+            embed_cost=embed_cost(self.options.embedding, to_embed, self.price),
             note=inspection.note,
         )
 

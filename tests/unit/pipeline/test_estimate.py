@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from gristmill.contract import Origin
 from gristmill.costs.budgets import Balance
 from gristmill.costs.prices import PRICES
+from gristmill.errors import Misconfigured
 from gristmill.pipeline.appraisal import Appraisal, Length, weigh
 from gristmill.pipeline.chunking import ChunkingOptions, Page, document_text
+from gristmill.pipeline.document import ParseOptions
 from gristmill.pipeline.estimate import (
     Bounds,
     LimitCheck,
@@ -109,10 +111,11 @@ def test_pages_over_the_limit_are_not_embedded():
 def test_spreadsheets_are_held_by_the_tier_and_billed_by_the_sheet():
     pages = Bounds(3, FIRST_PART, 2000)
     page, sheet = 12_500_000, 1_250_000
-    assert parse_cost("xlsx", "agentic", pages, PRICES.cost) == Bounds(
+    options = ParseOptions("simulator", Origin.SIMULATED, "agentic", "2026-01-01", 2000)
+    assert parse_cost("xlsx", options, pages, PRICES.cost) == Bounds(
         3 * sheet, FIRST_PART * page, 2000 * page
     )
-    assert parse_cost("docx", "agentic", pages, PRICES.cost).expected == 3 * page
+    assert parse_cost("docx", options, pages, PRICES.cost).expected == 3 * page
 
 
 @pytest.mark.parametrize(
@@ -125,3 +128,9 @@ def test_a_limit_fits_surely_likely_or_not(limit, fits):
         overrun=0, alerted=0, window_end=None,
     )  # fmt: skip
     assert LimitCheck(balance, Bounds(10, 20, 100)).fits == fits
+
+
+def test_what_an_address_of_ones_own_bills_is_not_known_from_the_vendors_prices():
+    options = ParseOptions("parse.example", Origin.REAL, "agentic", "2026-01-01", 2000)
+    with pytest.raises(Misconfigured, match=r"no known price per pages at parse\.example"):
+        parse_cost("pdf", options, Bounds(1, 1, 1), PRICES.cost)
