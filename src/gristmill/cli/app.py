@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from gristmill.cli import budget, configuration, simulator
+from gristmill.cli import budget, configuration, costs, simulator
 from gristmill.cli.run import run, version
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
     epilog="Begin with:  gristmill ingest paper.pdf  and then  gristmill search 'a question'",
 )
 app.add_typer(budget.app, name="budget")
+app.add_typer(costs.app, name="costs")
 app.add_typer(configuration.app, name="config")
 app.add_typer(simulator.app, name="simulator")
 
@@ -162,19 +163,6 @@ def delete(
     from gristmill.cli.documents import delete
 
     run(delete(document, yes=yes, as_json=json), as_json=json)
-
-
-@app.command(epilog="Example:  gristmill costs --by document")
-def costs(
-    by: Annotated[
-        str, typer.Option("--by", help="service, day, collection or document.")
-    ] = "service",
-    json: Json = False,
-) -> None:
-    """Tell what was spent, and on what."""
-    from gristmill.cli.costs import costs
-
-    run(costs(by, as_json=json), as_json=json)
 
 
 @app.command(epilog="Example:  GRISTMILL_PRICES_FILE=prices.toml gristmill prices")

@@ -1,41 +1,40 @@
-"""`costs`: what was spent, and on what."""
+"""The arguments of `costs`; what it does is in `cli.spending`, loaded when it runs."""
 
-from typing import cast
+from typing import Annotated
 
-from rich.table import Table
+import typer
 
-from gristmill.amounts import dollars
-from gristmill.cli.present import console, one_line, print_json, tell_table
-from gristmill.costs.report import CostLine, CostReport, Grouping
-from gristmill.library import Gristmill
+from gristmill.cli.run import run
 
+app = typer.Typer(
+    help="Tell what was spent, and on what.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    epilog="Example:  gristmill costs --by document --since 7d",
+)
 
-async def costs(by: str, *, as_json: bool) -> int:
-    """Prints totals by service, day, collection or document."""
-    async with Gristmill() as mill:
-        report = await mill.costs(cast("Grouping", by))
-    if as_json:
-        print_json(report)
-    elif report.lines:
-        tell_table(_table(report))
-    else:
-        console.print("Nothing was spent yet.")
-    return 0
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
 
 
-def _table(report: CostReport) -> Table:
-    table = Table(box=None, header_style="dim", padding=(0, 1))
-    table.add_column(report.by)
-    table.add_column("origin")
-    for name in ("calls", "billed", "bill unknown, at most"):
-        table.add_column(name, justify="right")
-    for line in report.lines:
-        table.add_row(one_line(line.name or "questions"), *_amounts(line))
-    for total in report.totals:
-        table.add_row("[bold]total[/]", *_amounts(total))
-    return table
+@app.callback()
+def show(
+    context: typer.Context,
+    by: Annotated[
+        str, typer.Option("--by", help="service, day, collection, document or model.")
+    ] = "service",
+    since: Annotated[
+        str | None,
+        typer.Option("--since", help="Calls since a date (2026-11-01, UTC), or 24h, 7d, 4w."),
+    ] = None,
+    *,
+    csv: Annotated[bool, typer.Option("--csv", help="Print lines for a spreadsheet.")] = False,
+    json: Json = False,
+) -> None:
+    """Tell what was spent, and on what.
 
+    Simulated and real money are apart. What is not billed yet is told at its worst case.
+    """
+    if context.invoked_subcommand is None:
+        from gristmill.cli.spending import Form, show
 
-def _amounts(line: CostLine) -> tuple[str, ...]:
-    assumed = dollars(line.assumed) if line.assumed else ""
-    return line.origin.value, f"{line.calls:,}", dollars(line.spent), assumed
+        run(show(by, since, Form(csv=csv, json=json)), as_json=json)

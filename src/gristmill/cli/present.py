@@ -4,7 +4,7 @@ import codecs
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from gristmill.amounts import dollars
 from gristmill.errors import GristmillError
 from gristmill.pipeline.document import DocumentStatus, DocumentSummary
 from gristmill.telemetry.printable import printable
@@ -138,6 +139,13 @@ def money(nano_dollars: int) -> str:
         return "<$0.000001"
     sign = "-" if nano_dollars < 0 else ""
     return f"{sign}${micro // 1_000_000:,}.{micro % 1_000_000:06}"
+
+
+def aligned(amounts: Sequence[int]) -> list[str]:
+    """Exact amounts under each other: all with as many decimals as one of them needs."""
+    shown = [dollars(nano) for nano in amounts]
+    longest = max((len(text.partition(".")[2]) for text in shown), default=0)
+    return [text + "0" * (longest - len(text.partition(".")[2])) for text in shown]
 
 
 def count(number: int, noun: str) -> str:

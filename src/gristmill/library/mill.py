@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Self
 from gristmill.contract import Origin, ServiceHealth
 from gristmill.costs.budgets import Balance, Limit, Scope
 from gristmill.costs.prices import Prices
-from gristmill.costs.report import CostReport, Grouping
+from gristmill.costs.report import CostReport, Grouping, Since
 from gristmill.library.estimating import OnEstimateProgress, estimate
 from gristmill.library.sources import look_at, walk
 from gristmill.library.tracker import CostTracker
@@ -203,13 +203,15 @@ class Gristmill:
         """
         return await self.tracker.clear_limit(scope, period, key, origin=origin)
 
-    async def costs(self, by: Grouping = "service") -> CostReport:
-        """What was spent, grouped by service, day, collection or document.
+    async def costs(self, by: Grouping = "service", *, since: Since | None = None) -> CostReport:
+        """What was spent, by service, day, collection, document or model.
+
+        `since` is a moment, or how long ago by the database's clock; without it, all there is.
 
         Raises:
-            InvalidArgument: costs cannot be grouped like that.
+            InvalidArgument: costs cannot be grouped like that, or the moment has no time zone.
         """
-        return await self.tracker.costs(by)
+        return await self.tracker.costs(by, since=since)
 
     @property
     def prices(self) -> Prices:

@@ -17,7 +17,7 @@ from gristmill.contract import Origin, Usage
 from gristmill.costs import budgets
 from gristmill.costs.budgets import Balance, Limit, Scope
 from gristmill.costs.calls import HeldCall
-from gristmill.costs.report import CostReport, Grouping, report
+from gristmill.costs.report import CostReport, Grouping, Since, report
 from gristmill.errors import BudgetExceeded, InvalidArgument
 from gristmill.pipeline.store import wake_parked
 from gristmill.settings import Settings, load_settings, settings_at
@@ -144,13 +144,15 @@ class CostTracker:
         await self._wake_parked()
         return cleared
 
-    async def costs(self, by: Grouping = "service") -> CostReport:
-        """What was spent, grouped by service, day, collection or document.
+    async def costs(self, by: Grouping = "service", *, since: Since | None = None) -> CostReport:
+        """What was spent, by service, day, collection, document or model.
+
+        `since` is a moment, or how long ago by the database's clock; without it, all there is.
 
         Raises:
-            InvalidArgument: costs cannot be grouped like that.
+            InvalidArgument: costs cannot be grouped like that, or the moment has no time zone.
         """
-        return await report(self._system.database, by)
+        return await report(self._system.database, by, since=since)
 
     async def _refuse_boundless(self, origin: Origin) -> None:
         if origin not in self._limited:

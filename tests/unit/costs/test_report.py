@@ -1,16 +1,20 @@
 """What was spent: totals from the journal, and amounts as text."""
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from money import SetClock
 
 from gristmill.amounts import dollars
 from gristmill.contract import Origin, Usage
-from gristmill.costs.ledger import End, EntryKind, Hold
+from gristmill.costs.ledger import End, EntryKind, Hold, Ledger
 from gristmill.costs.prices import PRICES, credit_usage
 from gristmill.costs.report import CostLine, CostReport, report
+from gristmill.database.migrate import migrate
+from gristmill.errors import InvalidArgument
 
 K = EntryKind
 REAL, SIMULATED = Origin.REAL, Origin.SIMULATED
@@ -113,6 +117,77 @@ async def test_documents_and_collections_have_lines_and_calls_of_none_come_last(
     assert [(line.name, line.spent) for line in by_document] == [("d1", 2), ("d2", 1), (None, 4)]
     by_collection = (await report(database, "collection")).lines
     assert [line.name for line in by_collection] == ["notes", "papers", None]
+
+
+async def test_a_document_that_is_still_there_has_the_name_of_its_file(database, ledger):
+    async with database.connection() as connection:
+        await connection.execute(
+            "WITH c AS (INSERT INTO collections (name, origin) VALUES ('papers', 'real') RETURNING"
+            " id) INSERT INTO documents (id, collection_id, source, status, stage)"
+            " SELECT 'd1', id, '/docs/rye.pdf', 'ready', 'ready' FROM c"
+        )
+    await call(ledger, (K.POSTED, 1), document_id="d1")
+    await call(ledger, (K.POSTED, 1), document_id="deleted")
+    lines = (await report(database, "document")).lines
+    assert [(line.name, line.title) for line in lines] == [
+        ("d1", "/docs/rye.pdf"),
+        ("deleted", None),
+    ]
+
+
+async def test_a_model_is_what_was_asked_for_whatever_the_bill_is_in(database, ledger):
+    usage = Usage("agentic", "pages", 4)
+    await call(ledger, (K.OPEN, 2000), service="llamaparse", usage=usage)
+    await ledger.settle("llamaparse", "pjb-1", bill("3.5"))
+    await call(ledger, (K.POSTED, 7))
+    lines = (await report(database, "model")).lines
+    assert [(line.name, line.spent, line.calls) for line in lines] == [
+        ("agentic", 4_375_000, 1),
+        ("text-embedding-3-small", 7, 1),
+    ]
+
+
+async def test_what_corrects_an_assumed_call_takes_its_place(database, ledger):
+    corrected = await call(ledger, (K.ASSUMED, 2000), (K.POSTED, 300))
+    found = await call(ledger, (K.ASSUMED, 2000), (K.OPEN, 2000), service="llamaparse")
+    (openai, parser) = (await report(database)).lines[::-1]
+    assert (openai.spent, openai.assumed, parser.spent, parser.assumed) == (300, 0, 0, 2000)
+    await ledger.end(found, bill("1"))
+    await ledger.end(corrected, End(K.POSTED, TOKENS, 1, "later"))
+    (parser, openai) = (await report(database)).lines
+    assert (openai.spent, openai.assumed) == (300, 0)
+    assert (parser.spent, parser.assumed) == (1_250_000, 0)
+
+
+async def test_only_calls_made_since_then_are_counted(conninfo):
+    database = SetClock(conninfo)
+    await database.open()
+    await migrate(database)
+    await database.wind()
+    ledger, noon = Ledger(database), datetime(2026, 11, 2, 12, tzinfo=UTC)
+    for moment in (noon - timedelta(days=2), noon - timedelta(hours=12)):
+        await database.set(moment)
+        await call(ledger, (K.ASSUMED, 2000))
+    await database.set(noon)
+    await call(ledger, (K.POSTED, 100))
+
+    async def spent(since):
+        found = await report(database, since=since)
+        return found.since, sum(line.spent + line.assumed for line in found.lines)
+
+    midnight = datetime(2026, 11, 2, tzinfo=UTC)
+    assert await spent(None) == (None, 4100)
+    assert await spent(midnight) == (midnight, 2100)
+    assert await spent(timedelta(hours=1)) == (noon - timedelta(hours=1), 100)
+    assert await spent(timedelta(days=7)) == (noon - timedelta(days=7), 4100)
+    assert await spent(noon + timedelta(days=1)) == (noon + timedelta(days=1), 0)
+    await ledger.close()
+    await database.close()
+
+
+async def test_a_moment_without_a_time_zone_is_refused(database):
+    with pytest.raises(InvalidArgument, match="time zone"):
+        await report(database, since=datetime(2026, 11, 2))  # noqa: DTZ001 — what is refused
 
 
 async def test_days_are_utc_whatever_the_session_thinks(database, ledger):
