@@ -64,6 +64,7 @@ class System:
         self._router: ServiceRouter | None = None
         self._children: ChildPool | None = None
         self._context: Context | None = None
+        self._recovered = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         try:
@@ -166,8 +167,19 @@ class System:
                 partial(make_due_indexes, self.database),
                 partial(remove_marked, context),
                 context.ledger.assume_forgotten,
+                partial(self._go_on, context),
             ),
         )
+
+    async def _go_on(self, context: "Context") -> None:
+        """Wakes what waited for a service that serves again."""
+        from gristmill.pipeline.runner import OUTAGES
+        from gristmill.pipeline.store import wake_parked
+
+        if self._recovered.is_set():
+            self._recovered.clear()
+            await wake_parked(self.database, *OUTAGES)
+            context.poke.set()
 
     def _poll_seconds(self) -> float:
         if self.settings.parse_poll_seconds is not None:
@@ -279,6 +291,9 @@ class System:
             turns=turns,
             origin=_origin(mode),
             endpoint=self._endpoint(service, mode),
+            patience=self.settings.retry_seconds,
+            longest_open=self.settings.breaker_seconds,
+            on_recovery=self._recovered.set,
         )
 
     async def _simulated(self, http: "httpx.AsyncClient") -> "dict[str, Adapter[Any]]":

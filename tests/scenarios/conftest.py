@@ -51,6 +51,13 @@ async def short_waits(mill: Gristmill) -> None:
 
 
 @pytest.fixture
+async def impatient(settings: Settings) -> AsyncIterator[Gristmill]:
+    """The same, which tries nothing a second time at once."""
+    async with Gristmill(settings.model_copy(update={"retry_seconds": 0.0})) as mill:
+        yield mill
+
+
+@pytest.fixture
 def write_pdf(tmp_path: Path) -> Callable[..., Path]:
     """Writes a PDF with the given text, a page for each argument."""
 

@@ -41,7 +41,9 @@ async def crash_everywhere(
     paid = []
     async with Gristmill(settings) as mill:
         context = await mill._system.context()
-        context = replace(context, limits=replace(context.limits, adoption_wait=0.0))
+        context = replace(
+            context, limits=replace(context.limits, submit_wait=0.0, recording_wait=0.0)
+        )
         for number in range(1, MOST_AWAITS):
             before = _paid(simulator)
             (entry,) = await mill.register(make(number))

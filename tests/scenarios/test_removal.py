@@ -57,17 +57,18 @@ async def test_a_deleted_document_can_come_back(mill: Gristmill, write_pdf: Writ
 
 
 async def test_a_file_that_storage_would_not_remove_is_removed_by_the_next_worker(
-    mill: Gristmill, write_pdf: WritePdf, simulator: SimulatorControl
+    impatient: Gristmill, write_pdf: WritePdf, simulator: SimulatorControl
 ) -> None:
-    report = await mill.ingest(write_pdf("a.pdf", "Sticky."))
+    report = await impatient.ingest(write_pdf("a.pdf", "Sticky."))
     simulator.fault("supabase.*", "status", status=503, count=None)
     with pytest.raises(ServiceError):
-        await mill.delete(report.documents[0].id)
-    assert await mill.documents() == []
+        await impatient.delete(report.documents[0].id)
+    assert await impatient.documents() == []
     simulator.clear_faults()
-    assert await removal.remove_marked(await mill._system.context()) == 0  # not stale yet
-    assert await removal.remove_marked(await mill._system.context(), stale_seconds=0.0) == 1
-    assert await rows(mill, "objects") == []
+    context = await impatient._system.context()
+    assert await removal.remove_marked(context) == 0  # not stale yet
+    assert await removal.remove_marked(context, stale_seconds=0.0) == 1
+    assert await rows(impatient, "objects") == []
 
 
 async def test_a_file_that_is_being_removed_is_not_taken_up_again(

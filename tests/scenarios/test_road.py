@@ -132,13 +132,13 @@ async def test_an_empty_question_is_refused(mill: Gristmill, question: str) -> N
 
 
 async def test_a_question_that_cannot_be_embedded_is_answered_by_full_text_and_says_so(
-    mill: Gristmill, tmp_path: Path, simulator: SimulatorControl
+    impatient: Gristmill, tmp_path: Path, simulator: SimulatorControl
 ) -> None:
     path = tmp_path / "owls.txt"
     path.write_text("Owls hunt at night.")
-    await mill.ingest(path)
+    await impatient.ingest(path)
     simulator.fault("openai.embeddings.create", "status", status=503)
-    answer = await mill.search("when do owls hunt?")
+    answer = await impatient.search("when do owls hunt?")
     assert answer.hits[0].text == "Owls hunt at night."
     assert "full text only" in answer.notes[0]
 

@@ -20,6 +20,11 @@ class SimulatorControl:
         summary = self._get("/calls/summary")
         return int(summary.get(route, {}).get("count", 0))
 
+    def calls_of(self, vendor: str) -> int:
+        """How often any of its routes did."""
+        summary = self._get("/calls/summary")
+        return sum(int(each["count"]) for name, each in summary.items() if name.startswith(vendor))
+
     def paid_calls(self) -> int:
         """How many requests there were that a vendor bills."""
         return self.calls("openai.embeddings.create") + self.calls("llamacloud.parsing.create")

@@ -168,8 +168,8 @@ class Gristmill:
 
         Raises:
             NotFound: there is none, or more than one.
-            ServiceError: the file could not be removed from storage yet; the document is gone, and
-                the next `ingest` or `resume` tries again.
+            ServiceError, BreakerOpen: the file could not be removed from storage yet; the document
+                is gone, and the next `ingest` or `resume` tries again.
         """
         from gristmill.pipeline.removal import delete
 

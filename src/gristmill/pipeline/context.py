@@ -26,11 +26,16 @@ Stamp = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of the work on one document; durations in seconds, `file_bytes` in bytes."""
+    """Bounds of the work on one document; durations in seconds, `file_bytes` in bytes.
+
+    A submit leaves within `submit_wait` of the moment when its intent was kept, or not at all, and
+    the parser shows the job `recording_wait` later at the latest.
+    """
 
     file_bytes: int
     parse_deadline: float = 3600.0
-    adoption_wait: float = 2.0
+    submit_wait: float = 5.0
+    recording_wait: float = 2.0
     attempts: int = 12
 
 

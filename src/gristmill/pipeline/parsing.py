@@ -23,6 +23,7 @@ from gristmill.pipeline.parse_failures import (
 from gristmill.pipeline.parses import Parse
 from gristmill.pipeline.store import backoff, step
 from gristmill.pipeline.tokens import clean
+from gristmill.policies.deadline import within
 from gristmill.services.failures import failure
 from gristmill.services.llamaparse import (
     LONGEST_DEADLINE,
@@ -107,7 +108,7 @@ async def _lost_job(context: Context, parse: Parse) -> ParseJob | None:
     if parse.submitting_since is None:
         return None
     age = (context.now() - parse.submitting_since).total_seconds()
-    wait = context.limits.adoption_wait - age
+    wait = context.limits.submit_wait + context.limits.recording_wait - age
     if wait > 0:
         raise NotYet("The parser may still be recording a submitted job.", retry_after=wait)
     found = await context.services.execute(
@@ -132,7 +133,8 @@ async def _submit(context: Context, work: Work, parse: Parse) -> ParseJob:
     async with context.database.connection() as connection:
         await parses.mark_submitting(connection, work, parse, file_id)
     try:
-        return (await context.services.execute(operation)).value
+        with within(context.limits.submit_wait):
+            return (await context.services.execute(operation)).value
     except GristmillError as error:
         if error.no_effect:  # nothing to look for: the next try may submit at once
             async with context.database.connection() as connection:

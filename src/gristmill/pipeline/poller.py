@@ -9,6 +9,7 @@ import asyncio
 import zlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from gristmill.contract import Operation, R
 from gristmill.errors import DatabaseUnavailable, GristmillError, NotFound
@@ -34,6 +35,7 @@ log = get_logger(__name__)
 JOBS_PER_LOOK = 100
 SETTLED_PER_LOOK = 20
 LONGEST_WAIT = timedelta(hours=1)  # between two questions for a bill
+LONGEST_PAUSE = 120.0  # seconds between two looks, whatever the service asks for
 # What the vendor bills for a failed job is not published. After so long without a word the worst
 # case counts, and nothing of the job is kept at the vendor any longer.
 BILL_PATIENCE = timedelta(days=1)
@@ -49,6 +51,7 @@ class Poller:
         self._presence = presence
         self._seconds = seconds
         self._idle_seconds = idle_seconds
+        self._asked_to_wait = 0.0
         self._endpoint = context.options.parse.endpoint
 
     async def run(self) -> None:
@@ -60,13 +63,14 @@ class Poller:
         """
         while True:
             self._context.poke.clear()
+            self._asked_to_wait = 0.0
             pause = self._idle_seconds
             if await self._presence.hold(POLLER, zlib.crc32(self._endpoint.encode())):
                 pause = self._seconds if await self.look() else self._idle_seconds
-            await self._rest(pause)
+            await self._rest(max(pause, min(self._asked_to_wait, LONGEST_PAUSE)))
 
     async def _rest(self, seconds: float) -> None:
-        """Pauses; work that has just come up shortens an idle pause, never the pace."""
+        """Pauses; work that has just come up shortens a long pause, never the pace."""
         await asyncio.sleep(min(seconds, self._seconds))
         if seconds > self._seconds:
             try:
@@ -95,8 +99,12 @@ class Poller:
         except DatabaseUnavailable:
             raise
         except GristmillError as error:
-            log.warning("poller.no_answer", operation=operation.name, error=error.kind)
+            self._note("poller.no_answer", operation, error)
             return None
+
+    def _note(self, event: str, operation: Operation[Any], error: GristmillError) -> None:
+        log.warning(event, operation=operation.name, error=error.kind)
+        self._asked_to_wait = max(self._asked_to_wait, error.retry_after or 0.0)
 
     async def _ask(self, out: Mapping[str, datetime]) -> None:
         jobs = await self._try(ListParseJobs(job_ids=tuple(out)))
@@ -156,7 +164,7 @@ class Poller:
         except DatabaseUnavailable:
             raise
         except GristmillError as error:
-            log.warning("poller.not_removed", operation=removal.name, error=error.kind)
+            self._note("poller.not_removed", removal, error)
             return False
         return True
 

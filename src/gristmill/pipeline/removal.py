@@ -66,7 +66,8 @@ async def delete(context: Context, document_id: str) -> None:
     """Removes a document with its versions, passages, vectors, text and stored files.
 
     Raises:
-        ServiceError: a file could not be removed from storage; a worker will try again.
+        ServiceError, RefusedError: a file could not be removed from storage; a worker will try
+            again.
     """
     async with context.database.transaction() as connection:
         await connection.execute("SELECT FROM documents WHERE id = %s FOR UPDATE", (document_id,))
@@ -90,7 +91,7 @@ async def remove_marked(context: Context, *, stale_seconds: float = STALE_SECOND
     """Removes from storage what nothing needs any more; gives the number of objects.
 
     Raises:
-        ServiceError: storage failed; what is left is still marked.
+        ServiceError, RefusedError: storage failed; what is left is still marked.
     """
     endpoint = context.options.storage.endpoint
     async with context.database.connection() as connection:

@@ -5,6 +5,7 @@ import random
 from dataclasses import dataclass
 
 from gristmill.errors import (
+    BreakerOpen,
     BudgetExceeded,
     DatabaseUnavailable,
     DocumentError,
@@ -13,9 +14,13 @@ from gristmill.errors import (
     LostClaim,
     Misconfigured,
     NotYet,
+    OutcomeUnknown,
     QuotaExhausted,
+    RateLimited,
     SimulatedAnswer,
+    Throttled,
     Unauthorized,
+    Unavailable,
 )
 from gristmill.pipeline import store
 from gristmill.pipeline.children import ChildDied
@@ -30,9 +35,11 @@ log = get_logger(__name__)
 # Somebody has to act: a key, a credit, a setting. Looking again soon would change nothing.
 NEEDS_A_PERSON = (Unauthorized, QuotaExhausted, Misconfigured, SimulatedAnswer)
 PERSON_SECONDS = 600.0
-# After the end of a window, so that what waits for the next one does not come all at once.
+# After a moment that many wait for, so that they do not come all at once.
 SPREAD_SECONDS = 30.0
 LONG_SECONDS = 86_400.0
+# What a service that serves again may have been the reason for.
+OUTAGES = tuple(kind.__name__ for kind in (BreakerOpen, Unavailable, OutcomeUnknown))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,10 @@ class End:
 def verdict(
     error: GristmillError, attempts: int, most_attempts: int, draw: random.Random
 ) -> Park | End:
-    """What an error means for the document, `attempts` earlier ones having failed alike."""
+    """What an error means for the document, `attempts` earlier ones having failed alike.
+
+    It ends over what may have cost something each time, never over the length of an outage.
+    """
     if (seconds := _waits(error, draw)) is not None:
         return Park(seconds, counts=False)
     match error:
@@ -61,7 +71,7 @@ def verdict(
             return End(DocumentStatus.QUARANTINED)
         case DocumentError():
             return End(DocumentStatus.FAILED)
-        case _ if error.retryable and attempts + 1 < most_attempts:
+        case _ if error.retryable and (error.no_effect or attempts + 1 < most_attempts):
             return Park(max(error.retry_after or 0.0, store.backoff(attempts, draw)))
         case _:
             return End(DocumentStatus.FAILED)
@@ -72,8 +82,9 @@ def _waits(error: GristmillError, draw: random.Random) -> float | None:
     match error:
         case BudgetExceeded(retry_after=None):  # only a higher limit helps; raising it wakes
             return LONG_SECONDS
-        case BudgetExceeded(retry_after=float(seconds)):
-            return seconds + draw.uniform(0, min(SPREAD_SECONDS, seconds))
+        case BudgetExceeded() | BreakerOpen() | RateLimited() | Throttled(retry_after=float()):
+            seconds = error.retry_after or 0.0
+            return seconds + draw.uniform(0.0, min(SPREAD_SECONDS, max(seconds, 1.0)))
         case NotYet():
             return error.retry_after or 1.0
         case _ if isinstance(error, NEEDS_A_PERSON):

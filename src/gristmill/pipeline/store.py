@@ -93,7 +93,7 @@ WHERE d.status <> ALL (%(ended)s)
 _WAKE_PARKED: Final = """
 SELECT wake(d.id, CASE d.stage WHEN 'uploaded' THEN 'host:' || v.host ELSE %(queue)s END)
 FROM documents d JOIN versions v ON v.id = d.building_id
-WHERE d.status = 'parked' AND d.error_kind = %(kind)s
+WHERE d.status = 'parked' AND d.error_kind = ANY (%(kinds)s)
 """
 
 
@@ -254,10 +254,10 @@ async def wake_untended(database: Database) -> int:
         return len(await (await connection.execute(_UNTENDED, arguments)).fetchall())
 
 
-async def wake_parked(database: Database, kind: str) -> int:
-    """Queues a look at every document that is parked for this kind of error; their number."""
+async def wake_parked(database: Database, *kinds: str) -> int:
+    """Queues a look at every document that is parked for these kinds of errors; their number."""
     async with database.connection() as connection:
-        arguments = {"kind": kind, "queue": QUEUE}
+        arguments = {"kinds": list(kinds), "queue": QUEUE}
         return len(await (await connection.execute(_WAKE_PARKED, arguments)).fetchall())
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from gristmill.contract import Operation, R, Result, ServiceHealth, ServiceInterface
-from gristmill.errors import GristmillError, Rejected, ServiceError
+from gristmill.errors import BreakerOpen, GristmillError, RateLimited, Rejected, ServiceError
 from gristmill.policies.layer import Layer
 from gristmill.telemetry.logging import get_logger
 
@@ -129,9 +129,12 @@ def _outcome(error: BaseException) -> str:
 
 
 def _level(error: BaseException) -> int:
-    """Somebody's problem is a warning, ours an error; a no to the input is an answer."""
+    """Somebody's problem is a warning, ours an error; a no to the input is an answer.
+
+    That a service is left alone, or paced, was told once when that began.
+    """
     match error:
-        case asyncio.CancelledError() | Rejected():
+        case asyncio.CancelledError() | Rejected() | BreakerOpen() | RateLimited():
             return logging.INFO
         case GristmillError():
             return logging.WARNING

@@ -27,7 +27,7 @@ from gristmill.telemetry.logging import get_logger
 
 log = get_logger(__name__)
 
-SECONDS: Final = 20.0  # from the first try to the beginning of the last
+SECONDS: Final = 30.0  # of waiting in all, from the first try to the beginning of the last
 LONGEST_WAIT: Final = 10.0  # that a service may ask for before the call goes up
 FIRST_PAUSE: Final = 0.5  # at most; each later one may be twice as long
 LONGEST_PAUSE: Final = 8.0

@@ -1,5 +1,6 @@
 """A question in, passages out: nearest vectors and full text, fused by reciprocal rank."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,11 +12,15 @@ from gristmill.database.engine import Connection, Database, Row
 from gristmill.errors import CollectionError, DatabaseUnavailable, GristmillError, InvalidArgument
 from gristmill.pipeline.document import EmbeddingOptions
 from gristmill.pipeline.tokens import clean, count
+from gristmill.policies.deadline import within
 from gristmill.search.index import EXACT_BELOW
 from gristmill.services.openai import Embed
 
 CANDIDATES: Final = 50  # from each of the two rankings
+PATIENCE_SECONDS: Final = 10.0  # with the service that embeds the question; a person waits
 RANK_CONSTANT: Final = 60  # of reciprocal rank fusion, as in the paper that introduced it
+
+_TEXT_ONLY: Final = "Found by full text only, as the question could not be embedded: {}"
 
 _VISIBLE: Final = """
 FROM chunks c
@@ -133,12 +138,15 @@ class Search:
         options = self._options
         operation = Embed((question,), options.model, options.dimensions, (count(question),))
         try:
-            answer = await self._services.execute(operation)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                with within(PATIENCE_SECONDS):
+                    answer = await self._services.execute(operation)
+        except TimeoutError:
+            return None, (_TEXT_ONLY.format(f"no answer within {PATIENCE_SECONDS:g} seconds."),)
         except DatabaseUnavailable:
             raise
         except GristmillError as error:
-            note = f"Found by full text only: the question could not be embedded ({error})"
-            return None, (note,)
+            return None, (_TEXT_ONLY.format(error),)
         return HalfVector(answer.value.vectors[0]), ()
 
     async def _near(

@@ -377,6 +377,29 @@ class Settings(BaseModel):
             "10",
         ),
     ] = 0.0
+    retry_seconds: Annotated[
+        float,
+        Field(ge=0, le=600, allow_inf_nan=False),
+        Setting(
+            "GRISTMILL_RETRY_SECONDS",
+            "Seconds that a call to a service may wait in all: to be tried again, and for its turn "
+            "in a rate limit. After that its document waits without a slot. With 0 nothing is "
+            "tried again at once.",
+            "a number from 0 to 600",
+            "60",
+        ),
+    ] = 30.0
+    breaker_seconds: Annotated[
+        float,
+        Field(ge=1, le=3600, allow_inf_nan=False),
+        Setting(
+            "GRISTMILL_BREAKER_SECONDS",
+            "Longest time between two calls to a service that does not serve. The first is after 2 "
+            "seconds, and each one that fails doubles it.",
+            "a number from 1 to 3600",
+            "60",
+        ),
+    ] = 120.0
 
     chunk_tokens: Annotated[
         int,

@@ -7,12 +7,14 @@ from gristmill import errors
 from gristmill.contract import Origin, ServiceHealth, Status
 from gristmill.costs.ledger import Ledger
 from gristmill.policies import stack
+from gristmill.policies.breaker import Breaker
 from gristmill.policies.budget import Budget
 from gristmill.policies.concurrency import Concurrency
 from gristmill.policies.health import HealthCache
 from gristmill.policies.layer import Layer
 from gristmill.policies.observe import Observe
 from gristmill.policies.rate_limit import RateLimit
+from gristmill.policies.retry import Retry
 from gristmill.quotas.turns import Turns
 
 
@@ -51,6 +53,8 @@ async def test_the_stack_is_in_its_order_and_ends_at_the_adapter(database):
     assert layers(service) == [
         Observe,
         HealthCache,
+        Retry,
+        Breaker,
         Concurrency,
         RateLimit,
         Budget,
