@@ -17,6 +17,8 @@ BENCHMARKS: Final = {
     "simulators": "benchmarks.simulators",
     "storage": "benchmarks.storage",
     "quotas": "benchmarks.quotas",
+    "guards": "benchmarks.guards",
+    "trouble": "benchmarks.trouble",
     "start": "benchmarks.start",
     "quality": "benchmarks.embedding_quality",
 }
