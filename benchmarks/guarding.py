@@ -33,7 +33,7 @@ async def backstop(_: str) -> tuple[Call, Call]:
         transport = httpx.MockTransport(lambda _: httpx.Response(200, json=BODY))
         return AsyncOpenAI(api_key="sk-x", http_client=httpx.AsyncClient(transport=transport))
 
-    plain, wrapped = client(), Backstop(BackstopConfig()).wrap(client())
+    plain, wrapped = client(), Backstop.wrap(client(), budget=10**9, config=BackstopConfig())
 
     def calling(one: Any) -> Call:
         return lambda: one.embeddings.create(model=MODEL, input="rye", encoding_format="float")
