@@ -9,37 +9,6 @@ from gristmill.database.engine import Connection, Database
 
 MODEL = "text-embedding-3-small"
 
-# Each line is a rule; each of their answers is a breach of it.
-_BREACHES = """
-SELECT 'balance and journal differ' AS rule, b.id::text AS what
-FROM balances b, LATERAL folded(b.limit_id, b.key, b.starts_at) f (posted, held)
-WHERE (b.posted, b.held) <> (f.posted, f.held)
-UNION ALL
-SELECT 'overrun is not what passes the limit', id::text FROM balances
-WHERE overrun <> greatest(0, posted + held - nano_dollars)
-UNION ALL
-SELECT 'what is held is not what has not ended', origin FROM journal GROUP BY origin
-HAVING sum(held) <> (SELECT coalesce(sum(h.nano_dollars), 0) FROM holds h
-                     WHERE h.origin = journal.origin)
-UNION ALL
-SELECT 'a call ended more than once', call_id::text FROM journal
-WHERE entry IN ('posted', 'released', 'assumed') GROUP BY call_id HAVING count(*) > 1
-UNION ALL
-SELECT 'a call was corrected that nobody assumed', call_id::text FROM journal c
-WHERE entry = 'corrected' AND NOT EXISTS (
-    SELECT FROM journal a WHERE a.call_id = c.call_id AND a.entry = 'assumed')
-UNION ALL
-SELECT 'the last word on a call is not what it moved', call_id::text FROM journal GROUP BY call_id
-HAVING sum(posted) + sum(held) <> (array_agg(nano_dollars ORDER BY id DESC))[1]
-"""
-
-
-async def breaches(database: Database) -> list[tuple[str, str]]:
-    """Where the ledger contradicts itself; none, ever."""
-    async with database.connection() as connection:
-        rows = await (await connection.execute(_BREACHES)).fetchall()
-    return [(row["rule"], row["what"]) for row in rows]
-
 
 def hold(nano_dollars: int, **facts: object) -> Hold:
     values: dict[str, object] = {

@@ -5,11 +5,12 @@ from itertools import count
 
 import pytest
 from cancel import cancelled_at
-from money import MODEL, balance, breaches
+from money import MODEL, balance
 from scripted import ENDPOINT, PRICES
 
 from gristmill import errors
 from gristmill.contract import Origin, Usage
+from gristmill.costs.audit import audit
 from gristmill.costs.budgets import Limit, set_limit
 from gristmill.costs.calls import Calls
 from gristmill.costs.ledger import Ledger
@@ -129,7 +130,7 @@ async def test_work_billed_later_is_settled_by_another_process_once_its_bill_is_
         ("open", 2000, "job-1"),
         ("posted", 1400, "job-1"),
     ]
-    assert await breaches(database) == []
+    assert (await audit(database)).breaches == ()
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,7 @@ async def test_what_costs_more_than_was_held_is_posted_in_full(database, ledger)
     async with held(ledger) as call:
         call.settle(tokens(130))
     assert (await balance(database)).overrun == 600
-    assert await breaches(database) == []
+    assert (await audit(database)).breaches == ()
 
 
 @pytest.mark.parametrize(
@@ -205,7 +206,7 @@ async def test_a_block_cancelled_at_any_await_leaves_nothing_held(database, ledg
         await asyncio.wait({task})
         await ledger.close()
         assert (await balance(database)).held == 0
-        assert await breaches(database) == []
+        assert (await audit(database)).breaches == ()
         last = {(): {"released", None}, ("vendor",): {"assumed"}}.get(tuple(reached), {"posted"})
         assert await last_state(database) in last
         if not task.cancelled():

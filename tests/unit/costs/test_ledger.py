@@ -6,10 +6,11 @@ from itertools import count
 
 import pytest
 from cancel import cancelled_at
-from money import RELEASED, SetClock, balance, breaches, end, hold, opened, posted
+from money import RELEASED, SetClock, balance, end, hold, opened, posted
 from scripted import ENDPOINT, PRICES, Grind, ScriptedService, answer
 
 from gristmill.contract import Origin
+from gristmill.costs.audit import audit
 from gristmill.costs.budgets import Limit, balances, clear_limit, seed_limits, set_limit
 from gristmill.costs.ledger import EntryKind, Ledger
 from gristmill.errors import BudgetExceeded
@@ -45,7 +46,7 @@ async def test_a_hold_that_fits_to_the_last_nano_dollar_is_taken_and_one_more_is
     with pytest.raises(BudgetExceeded):
         await ledger.hold(hold(1))
     assert await money(database) == (0, 100, 0)
-    assert await breaches(database) == []
+    assert (await audit(database)).breaches == ()
 
 
 async def test_a_hold_of_nothing_passes_a_limit_that_is_used_up(database, ledger):
@@ -63,7 +64,7 @@ async def test_a_settlement_above_its_hold_is_posted_in_full_and_told_as_overrun
     with pytest.raises(BudgetExceeded):
         await ledger.hold(hold(1))
     assert await money(database) == (130, 0, 30)
-    assert await breaches(database) == []
+    assert (await audit(database)).breaches == ()
 
 
 async def test_a_limit_lowered_below_what_is_held_calls_nothing_back_and_lets_nothing_new_in(
@@ -78,7 +79,7 @@ async def test_a_limit_lowered_below_what_is_held_calls_nothing_back_and_lets_no
     await ledger.end(call, posted(20))
     assert await money(database) == (20, 0, 0)
     await ledger.hold(hold(30))
-    assert await breaches(database) == []
+    assert (await audit(database)).breaches == ()
 
 
 async def test_many_callers_of_two_processes_pass_no_limit_together(database):
@@ -95,7 +96,7 @@ async def test_many_callers_of_two_processes_pass_no_limit_together(database):
     assert sum(1 for answer in asked if answer is None) == 1000 // 7
     assert {type(answer) for answer in asked if answer is not None} == {BudgetExceeded}
     assert all(b.spent + b.held <= b.limit for b in await balances(database))
-    assert await breaches(database) == []
+    assert (await audit(database)).breaches == ()
 
 
 # 2. Each hold of a group is decided for itself.
@@ -118,7 +119,7 @@ async def test_of_a_group_of_holds_those_that_fit_go_and_a_refused_one_takes_no_
     assert (answers[2].scope, answers[2].held) == ("global", 60)
     assert await money(database) == (0, 100, 0)
     assert await entries(database) == ["held", "held"]
-    assert await breaches(database) == []
+    assert (await audit(database)).breaches == ()
 
 
 async def test_what_ends_in_a_group_makes_room_for_what_is_held_in_it(database, ledger):
@@ -183,7 +184,7 @@ async def test_a_bill_that_two_processes_bring_at_once_is_posted_once(database, 
     await other.close()
     assert await money(database) == (20, 0, 0)
     assert await entries(database) == ["held", "open", "posted"]
-    assert await breaches(database) == []
+    assert (await audit(database)).breaches == ()
 
 
 async def test_open_work_is_held_until_its_bill_comes_however_late(database, ledger):
@@ -216,7 +217,7 @@ async def test_later_evidence_corrects_what_was_assumed_once(database, ledger, e
     await ledger.end(call, posted(99))
     assert await money(database) == (spent, 0, 0)
     assert await entries(database) == ["held", "assumed", "corrected"]
-    assert await breaches(database) == []
+    assert (await audit(database)).breaches == ()
 
 
 async def test_an_assumed_submit_whose_job_is_found_is_corrected_by_that_jobs_bill(
@@ -229,7 +230,7 @@ async def test_an_assumed_submit_whose_job_is_found_is_corrected_by_that_jobs_bi
     assert not await ledger.adopt("openai", "Embed", "d1", "job-1")
     assert await ledger.settle("openai", "job-1", posted(20))
     assert await money(database) == (20, 0, 0)
-    assert await breaches(database) == []
+    assert (await audit(database)).breaches == ()
 
 
 async def test_a_bill_that_never_comes_is_assumed_when_somebody_says_so(database, ledger):
@@ -241,7 +242,7 @@ async def test_a_bill_that_never_comes_is_assumed_when_somebody_says_so(database
     assert await money(database) == (50, 0, 0)
     assert await ledger.settle("openai", "job-1", posted(10))
     assert await money(database) == (10, 0, 0)
-    assert await breaches(database) == []
+    assert (await audit(database)).breaches == ()
 
 
 # 6. A balance is what the journal says.
@@ -254,7 +255,7 @@ async def test_a_limit_set_late_counts_what_was_spent_and_held_before_it(databas
     await limited(database, 40, "collection", "month", "c")
     assert await money(database) == (30, 25, 0)
     assert await money(database, "collection", "c") == (30, 25, 15)
-    assert await breaches(database) == []
+    assert (await audit(database)).breaches == ()
 
 
 async def test_a_limit_for_each_document_is_counted_from_its_first_call_on(database, ledger):
@@ -264,7 +265,7 @@ async def test_a_limit_for_each_document_is_counted_from_its_first_call_on(datab
         await ledger.hold(hold(20, document_id="old"))
     assert (caught.value.key, caught.value.spent) == ("old", 30)
     await ledger.hold(hold(40, document_id="new"))
-    assert await breaches(database) == []
+    assert (await audit(database)).breaches == ()
 
 
 async def test_a_limit_removed_and_set_again_has_forgotten_nothing(database, ledger):
@@ -274,7 +275,7 @@ async def test_a_limit_removed_and_set_again_has_forgotten_nothing(database, led
     await ledger.end(await ledger.hold(hold(500)), posted(40))
     await limited(database, 100)
     assert await money(database) == (70, 0, 0)
-    assert await breaches(database) == []
+    assert (await audit(database)).breaches == ()
 
 
 async def test_the_journal_cannot_be_changed_afterwards(database, ledger):
@@ -312,7 +313,7 @@ async def test_a_day_that_turns_in_mid_call_settles_in_the_day_of_the_hold(clock
         ("month", "2026-03-01", 70, 0),
         ("month", "2026-04-01", 0, 60),
     ]
-    assert await breaches(clock) == []
+    assert (await audit(clock)).breaches == ()
 
 
 async def test_a_new_day_has_the_whole_limit_and_a_total_stays_as_it_is(clock):
@@ -329,7 +330,7 @@ async def test_a_new_day_has_the_whole_limit_and_a_total_stays_as_it_is(clock):
     with pytest.raises(BudgetExceeded) as caught:
         await ledger.hold(hold(40))
     assert caught.value.period == "total"
-    assert await breaches(clock) == []
+    assert (await audit(clock)).breaches == ()
 
 
 async def test_a_clock_that_steps_back_spends_no_window_twice(clock):
@@ -343,7 +344,7 @@ async def test_a_clock_that_steps_back_spends_no_window_twice(clock):
         await ledger.hold(hold(20))
     await ledger.end(call, posted(50))
     assert await windows(clock) == [("day", "2026-03-31", 0, 90), ("day", "2026-04-01", 50, 0)]
-    assert await breaches(clock) == []
+    assert (await audit(clock)).breaches == ()
 
 
 async def windows(database):
@@ -392,7 +393,7 @@ async def test_a_call_cancelled_at_any_await_leaves_nothing_held(database, ledge
         await asyncio.wait({call})
         await ledger.close()
         assert (await balance(database)).held == 0
-        assert await breaches(database) == []
+        assert (await audit(database)).breaches == ()
         states = await last_states(database)
         assert states <= ({"posted", "assumed"} if service.calls else {"released"})
         if not call.cancelled():
