@@ -5,13 +5,9 @@ documents starts no simulator and loads no vendor's SDK.
 """
 
 import asyncio
-import errno
-import secrets
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from functools import cached_property, partial
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
@@ -21,7 +17,8 @@ from pydantic import SecretStr
 from gristmill.contract import Origin, ServiceInterface, ServiceMode
 from gristmill.database.engine import Database
 from gristmill.database.migrate import migrate
-from gristmill.errors import DatabaseUnavailable, Misconfigured
+from gristmill.errors import Misconfigured
+from gristmill.home import Home
 from gristmill.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,7 +27,6 @@ if TYPE_CHECKING:
     from gristmill.costs.calls import Calls
     from gristmill.costs.ledger import Ledger
     from gristmill.costs.prices import Prices
-    from gristmill.database.embedded import EmbeddedPostgres
     from gristmill.pipeline.children import ChildPool
     from gristmill.pipeline.context import Context
     from gristmill.pipeline.document import EmbeddingOptions, PipelineOptions
@@ -55,11 +51,9 @@ class System:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._home = Home(settings.home)
         self._stack = AsyncExitStack()
         self._building = asyncio.Lock()
-        self._starting = threading.Lock()
-        self._is_closed = False
-        self._embedded: EmbeddedPostgres | None = None
         self._ledger: Ledger | None = None
         self._router: ServiceRouter | None = None
         self._children: ChildPool | None = None
@@ -85,10 +79,7 @@ class System:
     @property
     def host(self) -> str:
         """The name of this home among all that share the database; made at first use."""
-        home = self.settings.home
-        with _writing_to(home):
-            home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return _kept_once(home / "host", secrets.token_hex(8))
+        return self._home.name
 
     def ledger(self) -> "Ledger":
         """What holds and settles the money of this process."""
@@ -191,14 +182,14 @@ class System:
     async def revive(self) -> None:
         """Starts again what should run on this machine and is gone; leaves alone what lives."""
         if self.settings.database_url is None:
-            await self._start_embedded()
+            await self._home.start_database()
         if self._router is not None and self._uses_simulator():
             await self._simulator_url()
 
     async def _open_database(self) -> Database:
         url = self.settings.database_url
-        self._stack.push_async_callback(self._close_embedded)
-        conninfo = await self._start_embedded() if url is None else url.get_secret_value()
+        self._stack.push_async_callback(self._home.close)
+        conninfo = await self._home.start_database() if url is None else url.get_secret_value()
         database = Database(conninfo)
         await database.open()
         self._stack.push_async_callback(database.close)
@@ -225,32 +216,6 @@ class System:
         from gristmill.costs.budgets import refuse_boundless
 
         await refuse_boundless(self.database, self.money)
-
-    async def _start_embedded(self) -> str:
-        return await asyncio.to_thread(self._replace_embedded)
-
-    def _replace_embedded(self) -> str:
-        """Blocks, in a thread: what it started is ours even if nobody waits for it by then."""
-        from gristmill.database.embedded import EmbeddedPostgres
-
-        with self._starting:
-            if self._is_closed:
-                raise DatabaseUnavailable("Gristmill is closing.")
-            server = EmbeddedPostgres.start(self.settings.home)
-            if self._embedded is not None:
-                self._embedded.close()
-            self._embedded = server
-            return server.conninfo
-
-    async def _close_embedded(self) -> None:
-        await asyncio.to_thread(self._drop_embedded)
-
-    def _drop_embedded(self) -> None:
-        with self._starting:
-            self._is_closed = True
-            if self._embedded is not None:
-                self._embedded.close()
-                self._embedded = None
 
     async def _build_router(self) -> "ServiceRouter":
         from gristmill.router import ServiceRouter
@@ -328,7 +293,7 @@ class System:
         if self.settings.simulator_url:
             return self.settings.simulator_url
         try:
-            with _writing_to(self.settings.home):
+            with self._home.written():
                 return await ensure_running(self.settings.home / "simulator")
         except NotStarted as error:
             raise Misconfigured(
@@ -409,36 +374,6 @@ class System:
             "supabase": self.settings.supabase_url,
         }
         return urlsplit(urls[service] or "").netloc
-
-
-def _kept_once(path: Path, text: str) -> str:
-    """What the file holds: `text`, if this is the first call of all processes."""
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    try:
-        if not path.exists():
-            draft.write_text(text, encoding="ascii")
-            with suppress(FileExistsError):
-                path.hardlink_to(draft)
-    finally:
-        draft.unlink(missing_ok=True)
-    return path.read_text(encoding="ascii")
-
-
-@contextmanager
-def _writing_to(home: Path) -> Iterator[None]:
-    """Tells in a sentence what the operating system refuses inside."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Misconfigured(
-                f"The disk is full: nothing can be written to {home}.",
-                advice="Make room where GRISTMILL_HOME is, and try again.",
-            ) from error
-        raise Misconfigured(
-            f"This user may not write to {home}: {error.strerror}.",
-            advice="Set GRISTMILL_HOME to a folder of your own.",
-        ) from error
 
 
 def _origin(mode: ServiceMode) -> Origin:
