@@ -11,6 +11,7 @@ from simulator import SimulatorControl
 from typer.testing import CliRunner
 
 from gristmill import DocumentStatus, Estimate, EstimateProgress, Gristmill, Limit, Origin
+from gristmill.cli import estimate as view
 from gristmill.cli.app import app
 from gristmill.errors import CollectionError, InvalidArgument
 from gristmill.pipeline.estimate import Bounds, FileEstimate
@@ -300,3 +301,16 @@ def test_the_exit_code_is_1_where_a_limit_has_no_room_and_the_words_say_which(
     assert [each["fits"] for each in told["limits"]] == ["no", "surely"]
     assert told["limits"][0]["held"] == 0
     assert told["limits"][0]["needs"]["held"] == 2 * PAGE + 1000 * TOKEN
+
+
+@pytest.mark.parametrize("width", [50, 76])
+def test_no_amount_is_cut_however_narrow_the_terminal(
+    cli: Callable[..., str], samples: Path, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view.console, "width", width)
+    monkeypatch.setattr(view, "tell_table", view.console.print)  # as in a terminal
+    printed = cli(str(samples / "documents"))
+    assert printed.count("$22.023518") == 1
+    assert "…" not in printed
+    table = printed.split("15 files")[0]
+    assert max(map(len, table.splitlines())) <= width

@@ -37,6 +37,7 @@ from gristmill.pipeline.parsing import FIRST_PART
 STOPPED: Final = "Stopped. Nothing was spent, and nothing written."
 TOLD_SECONDS: Final = 10.0  # between two words in a log
 MILLIONS: Final = 10**7  # from here on they are not written out
+NARROW: Final = 76  # columns below which the table has only the money
 NAMED: Final = 3  # files that are named in a sentence
 
 Tell = Callable[[EstimateProgress], None]
@@ -126,6 +127,8 @@ def _table(found: Estimate) -> Table:
     for origin in sorted({each.origin for each in found.services}):
         ours = total(s.nano_dollars for s in found.services if s.origin is origin)
         table.add_row("[bold]total[/]", origin.value, *_amounts(ours))
+    if console.width < NARROW:  # an amount that is cut is none
+        table.columns = [each for each in table.columns if each.header not in ("", "origin")]
     return table
 
 
