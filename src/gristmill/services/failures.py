@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Final
 
 import httpx
 
@@ -25,6 +26,14 @@ from gristmill.errors import (
 )
 
 _LONGEST_QUOTE = 300  # characters of a vendor's own words inside our sentence
+_LONGEST_ID = 200
+LONGEST_WAIT: Final = 86_400.0  # seconds; whoever is told to wait longer asks again after a day
+
+# What reading an answer raises that is not as promised; JSON may be deep, and its numbers infinite.
+UNREADABLE: Final = (
+    *(ArithmeticError, AttributeError, LookupError),
+    *(RecursionError, TypeError, ValueError),
+)
 
 _SECRETS = re.compile(
     r"(?<![A-Za-z])(?:sk|llx|sb_secret|sb_publishable)[-_][\w*.-]{4,}"  # keys of the three vendors
@@ -34,8 +43,11 @@ _SECRETS = re.compile(
     r"|(?<=[Bb]earer )\S+"
 )
 
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s|(\d+(?:\.\d+)?)ms)?")
-_TRY_AGAIN = re.compile(r"try again in ((?:\d+(?:\.\d+)?(?:h|ms|m|s))+)", re.IGNORECASE)
+_AMOUNT = r"\d{1,9}(?:\.\d{1,9})?"
+_DURATION = re.compile(
+    rf"(?:(\d{{1,9}})h)?(?:(\d{{1,9}})m(?!s))?(?:({_AMOUNT})s|({_AMOUNT})ms)?", re.ASCII
+)
+_TRY_AGAIN = re.compile(rf"try again in ((?:{_AMOUNT}(?:h|ms|m|s)){{1,4}})", re.IGNORECASE)
 
 _NAMES = {"openai": "OpenAI", "llamaparse": "LlamaParse", "supabase": "Supabase Storage"}
 
@@ -167,7 +179,7 @@ def reading(service: str, response: httpx.Response) -> Iterator[None]:
     """Around pure reading of an answer: what does not fit is an `InvalidResponse`."""
     try:
         yield
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+    except UNREADABLE as error:
         reason = f"{type(error).__name__}: {error}"
         raise failure(
             InvalidResponse,
@@ -180,7 +192,8 @@ def reading(service: str, response: httpx.Response) -> Iterator[None]:
 
 def request_id(headers: Mapping[str, str]) -> str | None:
     """The vendor's name for this request, to quote to its support."""
-    return headers.get("x-request-id") or headers.get("sb-request-id") or headers.get("cf-ray")
+    names = ("x-request-id", "sb-request-id", "cf-ray")
+    return next((headers[name][:_LONGEST_ID] for name in names if headers.get(name)), None)
 
 
 def masked(text: str, secret: str = "") -> str:
@@ -193,14 +206,18 @@ def masked(text: str, secret: str = "") -> str:
 def seconds_to_wait(
     headers: Mapping[str, str], said: str = "", now: datetime | None = None
 ) -> float | None:
-    """How long the vendor asks to wait: the longest of what headers and text say, in seconds."""
+    """How long the vendor asks to wait: the longest of what headers and text say, in seconds.
+
+    `LONGEST_WAIT` at most, whatever they say.
+    """
     hint = _TRY_AGAIN.search(said)
     waits = [
         _milliseconds(headers.get("retry-after-ms", "")),
         _seconds_or_date(headers.get("retry-after", ""), now or datetime.now(UTC)),
         duration(hint.group(1)) if hint else None,
     ]
-    return max((wait for wait in waits if wait is not None and wait >= 0), default=None)
+    asked = [min(wait, LONGEST_WAIT) for wait in waits if wait is not None and wait >= 0]
+    return max(asked, default=None)
 
 
 def duration(text: str) -> float | None:

@@ -293,13 +293,43 @@ async def test_a_signed_address_is_whole(vendor, supabase):
     assert vendor.requests[0].json()["expiresIn"] == "60"
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/https://elsewhere.example/object/sign/documents/a.pdf?token=abc",
+        "//elsewhere.example/object/sign/documents/a.pdf?token=abc",
+        "https://elsewhere.example/a.pdf",
+        "/object/sign/documents/b.pdf?token=abc",
+        "/object/public/documents/a.pdf",
+        "",
+    ],
+)
+async def test_a_signed_address_leads_to_the_object_it_was_asked_for_and_nowhere_else(
+    vendor, supabase, address
+):
+    """People open it; the SDK makes an address of whatever the server says."""
+    vendor.says(200, {"signedURL": address})
+    with pytest.raises(errors.InvalidResponse):
+        await supabase.execute(SignUrl("documents", "a.pdf", 60))
+    vendor.script[:] = []
+    vendor.says(200, [{"path": "a.pdf", "signedURL": address, "error": None}])
+    with pytest.raises(errors.InvalidResponse):
+        await supabase.execute(SignUrls("documents", ("a.pdf",), 60))
+
+
 async def test_many_keys_are_removed_and_signed_a_thousand_at_a_time(vendor, supabase):
     keys = tuple(f"files/{number}" for number in range(2001))
 
     async def answer(request, _reader, writer):
         asked = request.json().get("prefixes") or request.json()["paths"]
         rows = [
-            {"name": key, "path": key, "signedURL": "/s?token=t", "error": None} for key in asked
+            {
+                "name": key,
+                "path": key,
+                "signedURL": f"/object/sign/documents/{key}?token=t",
+                "error": None,
+            }
+            for key in asked
         ]
         body = json.dumps(rows).encode()
         writer.write(

@@ -130,9 +130,9 @@ def read_metadata(body: Mapping[str, Any]) -> tuple[PageMetadata, ...]:
     found = (
         PageMetadata(
             number,
-            confidence=page.get("confidence"),
-            cost_optimized=page.get("cost_optimized"),
-            printed=page.get("printed_page_number"),
+            confidence=_optional(page.get("confidence"), int, float),
+            cost_optimized=_optional(page.get("cost_optimized"), bool),
+            printed=_optional(page.get("printed_page_number"), str),
         )
         for number, page in _pages(body, "metadata")
     )
@@ -152,7 +152,7 @@ def read_usage_row(item: Mapping[str, Any]) -> UsageRow:
     """One line of the vendor's books."""
     return UsageRow(
         event=text_of(item["event_type"]),
-        value=Decimal(repr(item["value"])),
+        value=_amount(item["value"]),
         credits=_amount(item["credits"]),
         day=text_of(item["day"]),
     )
@@ -179,8 +179,19 @@ def _said(page: Mapping[str, Any], content: str) -> tuple[str, str | None]:
 def _items(number: int, page: Mapping[str, Any]) -> PageItems:
     if page.get("success") is False:
         return PageItems(number, error=_reason(page))
-    items = tuple(page["items"])
-    return PageItems(number, items, page.get("page_width"), page.get("page_height"))
+    items = page["items"]
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise TypeError("items that are no objects")
+    width, height = (
+        _optional(page.get(f"page_{side}"), int, float) for side in ("width", "height")
+    )
+    return PageItems(number, tuple(items), width, height)
+
+
+def _optional(value: Any, *kinds: type) -> Any:  # noqa: ANN401 — one of the kinds, or None
+    if value is not None and type(value) not in kinds:
+        raise TypeError(f"{type(value).__name__} in the wrong place")
+    return value
 
 
 def _reason(page: Mapping[str, Any]) -> str:
@@ -198,7 +209,7 @@ def read_credits(job: Mapping[str, Any]) -> Decimal | None:
 def _amount(billed: Any) -> Decimal:  # noqa: ANN401 — whatever JSON holds
     is_number = isinstance(billed, int | float) and not isinstance(billed, bool)
     if not is_number or billed < 0:
-        raise ValueError("credits that are no amount")
+        raise ValueError(f"{billed!r} is no amount")
     return Decimal(repr(billed))
 
 

@@ -106,5 +106,6 @@ def _detail(text: str) -> str:
 def _complaint(item: object) -> str:
     if not isinstance(item, dict):
         return str(item)
-    where = ".".join(str(part) for part in item.get("loc", ()))
+    loc = item.get("loc")
+    where = ".".join(map(str, loc)) if isinstance(loc, list) else ""
     return f"{where}: {item.get('msg', '')}"

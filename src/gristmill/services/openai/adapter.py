@@ -52,6 +52,8 @@ _FIXED_SIZE_MODEL = "text-embedding-ada-002"
 _FIXED_SIZE = 1536
 _NORM_TOLERANCE = 1e-3
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86_400.0
+_MOST_TOKENS = 10**9  # beyond this a bill is no bill: a request holds 300,000
+_LONGEST_NUMBER = 15  # digits of a limit in a header
 _LIMIT_NAMES = ("requests", "tokens", "project-requests", "project-tokens")
 
 
@@ -240,7 +242,7 @@ def read_embeddings(content: bytes, operation: Embed) -> tuple[Embeddings, bool]
     vectors = _vectors(body["data"], len(operation.texts), operation.dimensions)
     billed = (body.get("usage") or {}).get("prompt_tokens")
     model = str(body["model"])
-    if isinstance(billed, int) and billed >= 0:
+    if type(billed) is int and 0 <= billed <= _MOST_TOKENS:
         return Embeddings(vectors, model, billed), True
     return Embeddings(vectors, model, sum(operation.tokens)), False
 
@@ -276,11 +278,16 @@ def _rate_limit(headers: Mapping[str, str], name: str) -> RateLimitFeedback | No
         return None
     feedback = RateLimitFeedback(
         name=name,
-        limit=int(limit) if limit.isdecimal() else None,
-        remaining=int(remaining) if remaining.isdecimal() else None,
+        limit=_number(limit),
+        remaining=_number(remaining),
         reset=failures.duration(reset),
     )
     return replace(feedback, seconds=_window(feedback))
+
+
+def _number(text: str) -> int | None:
+    is_one = text.isascii() and text.isdecimal() and len(text) <= _LONGEST_NUMBER
+    return int(text) if is_one else None
 
 
 def _window(feedback: RateLimitFeedback) -> float:

@@ -46,7 +46,7 @@ _NO_CREDIT: Final = frozenset(
 _TOO_FAST: Final = frozenset({"rate_limit_exceeded", "slow_down"})
 _TOO_MANY_TOKENS: Final = "max_tokens_per_request"
 
-_BAD_INPUT: Final = re.compile(r"'input\[(\d+)\]'")
+_BAD_INPUT: Final = re.compile(r"'input\[(\d{1,9})\]'", re.ASCII)
 # What a 400 says when no other input would do better: another field, or no input at all.
 _ABOUT_REQUEST: Final = re.compile(
     r"'\$?\.?(?!\$?\.?input)\w*'|dimensions|parameter|argument|JSON body|empty array"
@@ -91,6 +91,10 @@ def _named(message: str) -> int | None:
 def _error_fields(text: str) -> tuple[str | None, str | None, str]:
     try:
         error = orjson.loads(text)["error"]
-        return error.get("code"), error.get("type"), str(error.get("message") or "")
+        return _word(error.get("code")), _word(error.get("type")), str(error.get("message") or "")
     except (ValueError, TypeError, KeyError, AttributeError):
         return None, None, ""
+
+
+def _word(value: object) -> str | None:
+    return value if isinstance(value, str) else None

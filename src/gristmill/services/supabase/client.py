@@ -192,7 +192,7 @@ class Call:
         """The SDK's answer; its complaints about values are told apart by who made them."""
         try:
             return await call
-        except (ValueError, TypeError, KeyError, AttributeError, _complaint()) as error:
+        except (*failures.UNREADABLE, _complaint()) as error:
             if self._client.answer is None:
                 raise failures.failure(Rejected, SERVICE, f"not sent: {error}") from None
             with failures.reading(SERVICE, self._client.answer):
@@ -225,6 +225,20 @@ class Sdk:
         self._url = url
         self._http = http
         self.key = key
+
+    def own_address(self, url: str, *route: str) -> str:
+        """`url`, if it leads to that route of this very storage: people open what is signed.
+
+        Raises ValueError: the SDK makes an address of whatever the server answers.
+        """
+        try:
+            here, there = httpx.URL(self._url), httpx.URL(url)
+        except httpx.InvalidURL:
+            raise ValueError("an address that cannot be one") from None
+        place = here.scheme, here.userinfo, here.netloc, here.path + "/".join(route)
+        if place != (there.scheme, there.userinfo, there.netloc, there.path):
+            raise ValueError("an address of something else")
+        return url
 
     def call(self, headers: Mapping[str, str] | None = None) -> Call:
         return self._with(Client(self._http, headers or {}))

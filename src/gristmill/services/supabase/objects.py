@@ -174,7 +174,9 @@ async def _sign(sdk: Sdk, operation: SignUrl) -> Reply[str]:
     options = cast("Any", _download(operation.download_as))
     signed = await call.asked(bucket.create_signed_url(key, operation.expires_in, options))
     with failures.reading(SERVICE, call.response):
-        return Reply(text_of(signed["signedURL"]), call.response)
+        url = text_of(signed["signedURL"])
+        sdk.own_address(url, "object", "sign", operation.bucket, key)
+    return Reply(url, call.response)
 
 
 async def _sign_many(sdk: Sdk, operation: SignUrls) -> Reply[tuple[SignedUrl, ...]]:
@@ -185,8 +187,18 @@ async def _sign_many(sdk: Sdk, operation: SignUrls) -> Reply[tuple[SignedUrl, ..
         asked = bucket.create_signed_urls(keys, operation.expires_in, options)
         rows = await call.asked(asked)
         with failures.reading(SERVICE, call.response):
-            signed += [read_signed(cast("Any", row)) for row in rows]
+            read = [read_signed(cast("Any", row)) for row in rows]
+            _check_signed(sdk, operation.bucket, keys, read)
+        signed += read
     return Reply(tuple(signed), call.response)
+
+
+def _check_signed(sdk: Sdk, bucket: str, keys: Sequence[str], signed: Sequence[SignedUrl]) -> None:
+    if not {each.key for each in signed} <= set(keys):
+        raise ValueError("a key that was not asked for")
+    for each in signed:
+        if each.url is not None:
+            sdk.own_address(each.url, "object", "sign", bucket, each.key)
 
 
 def _signable(key: str) -> str:
@@ -210,6 +222,7 @@ async def _sign_upload(sdk: Sdk, operation: SignUpload) -> Reply[SignedUpload]:
     signed = await call.asked(call.bucket(operation.bucket).create_signed_upload_url(key))
     with failures.reading(SERVICE, call.response):
         url, token = text_of(signed["signed_url"]), text_of(signed["token"])
+        sdk.own_address(url, "object", "upload", "sign", operation.bucket, key)
     return Reply(SignedUpload(key, url, token), call.response)
 
 
