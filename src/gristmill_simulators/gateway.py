@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gristmill_simulators import __version__
 from gristmill_simulators.calls import Call, masked
+from gristmill_simulators.loopback import foreign
 from gristmill_simulators.operation import CALL
 from gristmill_simulators.simulator import Simulator
 
@@ -37,11 +38,15 @@ class Gateway:
             await self._app(scope, receive, send)
             return
         if not self._knows(scope["path"]):
-            answer = JSONResponse(_PRIVATE, 404, headers={"x-simulated": STAMP[1].decode()})
-            await answer(scope, receive, send)
+            await _refuse(404, _PRIVATE)(scope, receive, send)
             return
         scope["root_path"] = self._root
         simulator: Simulator = scope["app"].state.simulator
+        if not simulator.settings.current.allow_foreign_pages:
+            why = foreign(scope["headers"], _own_address(scope))
+            if why is not None:
+                await _refuse(403, {"error": why})(scope, receive, send)
+                return
         call = _call(scope, simulator.clock())
         if simulator.settings.current.record_headers:
             call.headers = masked(scope["headers"])
@@ -67,9 +72,20 @@ class Gateway:
         except Exception:
             if send.started:
                 raise
-            _log.exception("%s %s failed", scope["method"], scope["path"])
+            # the path may hold line ends, and the way that is nobody's business
+            path = scope["path"].removeprefix(scope.get("root_path", ""))
+            _log.exception("%s %r failed", scope["method"], path)
             # not left to the framework outside of us, whose answer would not be stamped
             await JSONResponse({"error": "the simulator failed"}, 500)(scope, receive, send)
+
+
+def _refuse(status: int, why: dict[str, str]) -> JSONResponse:
+    return JSONResponse(why, status, headers={"x-simulated": STAMP[1].decode()})
+
+
+def _own_address(scope: Scope) -> str:
+    host, port = scope["server"]
+    return f"http://{host}:{port}{scope['root_path']}"
 
 
 class _Stamped:

@@ -1,6 +1,7 @@
 """A vendor's operation as an ASGI endpoint: its name, its faults, its latency, its errors."""
 
 import logging
+import re
 import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ _log = logging.getLogger(__name__)
 Handler = Callable[[Request], Awaitable[Response]]
 
 CALL = "simulator.call"  # scope key
+
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # no part of a header's value
 
 
 class Refusal(Exception):
@@ -157,7 +160,7 @@ class Operation:
 
     async def _handled(self, request: Request) -> Response:
         try:
-            return await self.handler(request)
+            return _sendable(await self.handler(request))
         except Refusal as refusal:
             return refusal.response()
         except ClientDisconnect:
@@ -165,6 +168,14 @@ class Operation:
         except Exception:  # noqa: BLE001 — logged; the client sees the vendor's 500
             _log.exception("%s failed", self.name)
             return self.vendor.failure(500, None)
+
+
+def _sendable(response: Response) -> Response:
+    """Raises ValueError for a header that would end early and begin another: nobody else looks."""
+    for name, value in response.raw_headers:
+        if _CONTROL.search(value):
+            raise ValueError(f"the header {name.decode()} cannot be sent: {value!r}")
+    return response
 
 
 def _disturbed(fault: Fault, scope: Scope, receive: Receive, send: Send) -> Send:

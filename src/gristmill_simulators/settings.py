@@ -91,6 +91,11 @@ class Settings(BaseModel):
     record_headers: bool = Field(
         default=False, description="whether recorded calls have their headers, secrets masked"
     )
+    allow_foreign_pages: bool = Field(
+        default=False,
+        description="whether web pages of other hosts, and names that are not this machine's, are"
+        " answered: any page in a browser could then read and steer everything",
+    )
     quotas: Quotas = Quotas()
     latency: dict[str, Latency] = Field(
         default_factory=dict,

@@ -50,9 +50,9 @@ async def test_a_browser_gets_the_index_as_a_page(http):
 
 
 async def test_the_variables_come_as_shell_lines_with_the_address_that_was_asked(control):
-    at_a_name = {"host": "simulators.test:9000"}
+    at_a_name = {"host": "mill.localhost:9000"}
     lines = (await control.get("/env", headers=at_a_name)).text.splitlines()
-    assert "export OPENAI_BASE_URL=http://simulators.test:9000/openai/v1" in lines
+    assert "export OPENAI_BASE_URL=http://mill.localhost:9000/openai/v1" in lines
 
 
 async def test_every_name_of_a_route_can_be_used_in_a_fault(control):

@@ -310,7 +310,7 @@ async def test_policies_on_buckets_are_apart_from_those_on_objects(docs, signed_
     assert await refusal(signed_in.delete_bucket("mine")) == ("404", "Bucket not found")
 
 
-async def test_a_page_of_any_origin_may_use_the_gateway_but_not_the_server_behind_it(http):
+async def test_a_page_of_this_machine_may_use_the_gateway_but_not_the_server_behind_it(http):
     asked = {
         "origin": "http://localhost:3000",
         "access-control-request-method": "POST",

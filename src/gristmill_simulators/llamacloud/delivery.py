@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from gristmill_simulators.calls import Call
-from gristmill_simulators.llamacloud.hooks import is_loopback, masked_url
+from gristmill_simulators.llamacloud.hooks import masked_url
 from gristmill_simulators.llamacloud.outbox import BEGINNINGS
 from gristmill_simulators.llamacloud.signature import envelope
 from gristmill_simulators.llamacloud.switches import Switches
+from gristmill_simulators.loopback import is_loopback
 from gristmill_simulators.simulator import Simulator
 
 if TYPE_CHECKING:

@@ -4,10 +4,11 @@ from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from gristmill_simulators.llamacloud.errors import invalid_field
-from gristmill_simulators.llamacloud.options import Strict
+from gristmill_simulators.llamacloud.options import Strict, check_url
+from gristmill_simulators.loopback import is_localhost
 
 _EVENTS = {
     "batch": "cancelled error pending running success",
@@ -21,7 +22,9 @@ _EVENTS = {
 EVENTS = frozenset(f"{kind}.{end}" for kind, ends in _EVENTS.items() for end in ends.split())
 
 Event = Annotated[str, StringConstraints(pattern=rf"^({'|'.join(sorted(EVENTS))}|unmapped_event)$")]
-WebhookUrl = Annotated[str, StringConstraints(pattern=r"^https?:", max_length=2000)]
+WebhookUrl = Annotated[
+    str, StringConstraints(pattern=r"^https?:", max_length=2000), AfterValidator(check_url)
+]
 Format = Literal["string", "json"]
 
 
@@ -66,16 +69,7 @@ def is_local(url: str) -> bool:
     try:
         return not ip_address(host).is_global
     except ValueError:
-        return _is_localhost(host) or "." not in host
-
-
-def is_loopback(url: str) -> bool:
-    """This machine, as written; names are not looked up."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return _is_localhost(host)
+        return is_localhost(host) or "." not in host
 
 
 def masked_url(url: str) -> str:
@@ -84,7 +78,3 @@ def masked_url(url: str) -> str:
     if "@" not in parts.netloc:
         return url
     return urlunsplit(parts._replace(netloc="****:****@" + parts.netloc.rpartition("@")[2]))
-
-
-def _is_localhost(host: str) -> bool:
-    return host == "localhost" or host.endswith(".localhost")

@@ -4,6 +4,7 @@ import csv
 import html
 import io
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,8 +15,8 @@ _HEADING = re.compile(r"\s{0,3}(#{1,6})\s+(.*)$")
 _ROW = re.compile(r"\s*\|.*\|\s*$")
 _RULE = re.compile(r"\s*\|(\s*:?-+:?\s*\|)+\s*$")
 _BULLET = re.compile(r"(\s*)(?:([-*+])|(\d{1,9})[.)])\s+(.*)$")
-_IMAGE = re.compile(r"\s*!\[([^\]]*)\]\(([^)\s]+)[^)]*\)\s*$")
-_LINK = re.compile(r"\s*\[([^\]]+)\]\(([^)\s]+)[^)]*\)\s*$")
+_IMAGE = re.compile(r"\s*!\[([^\]]*)\]\(([^)\s]+)(?:\s[^)]*)?\)\s*$")
+_LINK = re.compile(r"\s*\[([^\]]+)\]\(([^)\s]+)(?:\s[^)]*)?\)\s*$")
 _INLINE = (  # bounded: a hostile line must not cost its length squared
     (re.compile(r"!?\[([^\]]{0,500})\]\([^)]{0,2000}\)"), r"\1"),
     (re.compile(r"(\*\*|__|~~|`)(\S.{0,500}?)\1"), r"\2"),
@@ -28,11 +29,11 @@ _NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?")
 
 def items(markdown: str) -> list[Item]:
     """The items of a page in reading order; each carries its own Markdown in `md`."""
-    lines = markdown.split("\n")
+    lines = deque(markdown.split("\n"))
     found: list[Item] = []
     while lines:
         if not lines[0].strip():
-            lines.pop(0)
+            lines.popleft()
             continue
         found.append(_next(lines))
     return found
@@ -54,7 +55,7 @@ def stripped(markdown: str) -> str:
     return "\n".join(line for item in items(markdown) for line in _words(item))
 
 
-def _next(lines: list[str]) -> Item:
+def _next(lines: deque[str]) -> Item:
     """Take one block off the front."""
     for take in _BLOCKS:
         item = take(lines)
@@ -63,13 +64,13 @@ def _next(lines: list[str]) -> Item:
     return _text(lines)
 
 
-def _code(lines: list[str]) -> Item | None:
+def _code(lines: deque[str]) -> Item | None:
     fence = _FENCE.match(lines[0])
     if fence is None:
         return None
-    block = [lines.pop(0)]
+    block = [lines.popleft()]
     while lines:
-        block.append(lines.pop(0))
+        block.append(lines.popleft())
         if block[-1].strip() == fence[1]:
             break
     closed = len(block) > 1 and block[-1].strip() == fence[1]
@@ -77,15 +78,20 @@ def _code(lines: list[str]) -> Item | None:
     return {"type": "code", "md": "\n".join(block), "value": value, "language": fence[2] or None}
 
 
-def _heading(lines: list[str]) -> Item | None:
+def _heading(lines: deque[str]) -> Item | None:
     match = _HEADING.match(lines[0])
     if match is None:
         return None
     value = plain(match[2].rstrip().rstrip("#").rstrip())
-    return {"type": "heading", "md": lines.pop(0).strip(), "level": len(match[1]), "value": value}
+    return {
+        "type": "heading",
+        "md": lines.popleft().strip(),
+        "level": len(match[1]),
+        "value": value,
+    }
 
 
-def _table(lines: list[str]) -> Item | None:
+def _table(lines: deque[str]) -> Item | None:
     if len(lines) < 2 or not _ROW.match(lines[0]) or not _RULE.match(lines[1]):
         return None
     block = _while(lines, _ROW.match)
@@ -99,28 +105,28 @@ def _table(lines: list[str]) -> Item | None:
     }
 
 
-def _list(lines: list[str]) -> Item | None:
+def _list(lines: deque[str]) -> Item | None:
     if not _BULLET.match(lines[0]):
         return None
     block = _while(lines, lambda line: _BULLET.match(line) or _is_continued(line))
     return _nested([match for line in block if (match := _BULLET.match(line))], block)
 
 
-def _image(lines: list[str]) -> Item | None:
+def _image(lines: deque[str]) -> Item | None:
     match = _IMAGE.match(lines[0])
     if match is None:
         return None
-    return {"type": "image", "md": lines.pop(0).strip(), "caption": match[1], "url": match[2]}
+    return {"type": "image", "md": lines.popleft().strip(), "caption": match[1], "url": match[2]}
 
 
-def _link(lines: list[str]) -> Item | None:
+def _link(lines: deque[str]) -> Item | None:
     match = _LINK.match(lines[0])
     if match is None:
         return None
-    return {"type": "link", "md": lines.pop(0).strip(), "text": match[1], "url": match[2]}
+    return {"type": "link", "md": lines.popleft().strip(), "text": match[1], "url": match[2]}
 
 
-_BLOCKS: tuple[Callable[[list[str]], Item | None], ...] = (
+_BLOCKS: tuple[Callable[[deque[str]], Item | None], ...] = (
     _code,
     _heading,
     _table,
@@ -131,20 +137,20 @@ _BLOCKS: tuple[Callable[[list[str]], Item | None], ...] = (
 _STARTS = (_FENCE, _HEADING, _BULLET, _IMAGE, _LINK)
 
 
-def _text(lines: list[str]) -> Item:
-    block = [lines.pop(0)]
+def _text(lines: deque[str]) -> Item:
+    block = [lines.popleft()]
     while lines and lines[0].strip() and not any(start.match(lines[0]) for start in _STARTS):
         if len(lines) > 1 and _ROW.match(lines[0]) and _RULE.match(lines[1]):
             break
-        block.append(lines.pop(0))
+        block.append(lines.popleft())
     md = "\n".join(block).strip()
     return {"type": "text", "md": md, "value": plain(md)}
 
 
-def _while(lines: list[str], fits: Callable[[str], object]) -> list[str]:
-    block = [lines.pop(0)]
+def _while(lines: deque[str], fits: Callable[[str], object]) -> list[str]:
+    block = [lines.popleft()]
     while lines and fits(lines[0]):
-        block.append(lines.pop(0))
+        block.append(lines.popleft())
     return block
 
 

@@ -4,6 +4,7 @@ Unknown keys are refused on every level.
 """
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -21,6 +22,12 @@ class Strict(BaseModel):
     """Refuses what it does not know."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+def check_url(url: str) -> str:
+    """Raises ValueError for what no host can be read from, such as `http://[`."""
+    _ = urlsplit(url).hostname
+    return url
 
 
 def check_version(tier: str, version: str) -> None:

@@ -8,7 +8,7 @@ _PART = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")
 
 def page_numbers(text: str) -> list[int]:
     """Sorted page numbers. Raises ValueError for bad syntax, page 0 and duplicates."""
-    numbers: list[int] = []
+    numbers: set[int] = set()
     for part in text.split(","):
         match = _PART.fullmatch(part.strip())
         if match is None:
@@ -17,9 +17,12 @@ def page_numbers(text: str) -> list[int]:
         last = int(match[2] or first)
         if first < 1 or last < first:
             raise ValueError(f"target_pages: {part.strip()!r} is not a range of pages from 1")
-        numbers.extend(range(first, last + 1))
-    if len(set(numbers)) != len(numbers):
-        raise ValueError("target_pages: duplicate pages")
+        pages = range(first, last + 1)
+        if not numbers.isdisjoint(
+            pages
+        ):  # told at once: a range is short to write and long to keep
+            raise ValueError("target_pages: duplicate pages")
+        numbers.update(pages)
     return sorted(numbers)
 
 

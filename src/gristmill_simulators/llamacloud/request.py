@@ -6,7 +6,7 @@ pydantic here is fidelity, not convenience: the vendor answers 422 with pydantic
 from typing import Annotated, Any, Self
 
 import orjson
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
 from gristmill_simulators.llamacloud.errors import invalid, invalid_field, malformed
 from gristmill_simulators.llamacloud.hooks import HookRequest
@@ -21,10 +21,11 @@ from gristmill_simulators.llamacloud.options import (
     ProcessingOptions,
     Strict,
     Tier,
+    check_url,
     check_version,
 )
 
-_Url = Annotated[str, StringConstraints(pattern=r"^https?:")]
+_Url = Annotated[str, StringConstraints(pattern=r"^https?:"), AfterValidator(check_url)]
 
 
 class Submission(Strict):

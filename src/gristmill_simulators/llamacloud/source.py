@@ -6,8 +6,8 @@ from urllib.parse import unquote, urlsplit
 
 from gristmill_simulators.bodies import BodyTooLarge, store_raw
 from gristmill_simulators.llamacloud.errors import LlamaCloudError
-from gristmill_simulators.llamacloud.hooks import is_loopback
 from gristmill_simulators.llamacloud.pool import Failed
+from gristmill_simulators.loopback import is_loopback
 
 _MAX_BYTES = 512 * 1000 * 1000
 _SECONDS = 60.0

@@ -18,6 +18,7 @@ from gristmill_simulators.llamacloud.hooks import (
 )
 from gristmill_simulators.llamacloud.ids import new_id
 from gristmill_simulators.llamacloud.moments import moment
+from gristmill_simulators.llamacloud.request import json_object
 from gristmill_simulators.simulator import Simulator
 
 SCHEMA = """
@@ -80,8 +81,9 @@ class WebhookConfigs:
         return [orjson.loads(self._find(id_)["hook"]) for id_ in ids]
 
     async def _given(self, request: Request, model: type[BaseModel]) -> dict[str, Any]:
+        body = json_object(await request.body())
         try:
-            hook = model.model_validate_json(await request.body())
+            hook = model.model_validate(body)
         except ValidationError as error:
             raise invalid(error) from None
         given = hook.model_dump(exclude_unset=True)

@@ -12,7 +12,7 @@ from gristmill_simulators.database import Database
 from gristmill_simulators.openai import state
 from gristmill_simulators.openai.batch_input import Checked
 from gristmill_simulators.openai.batch_work import Done, Drafts
-from gristmill_simulators.openai.files import BATCH_DAYS, new_file_id
+from gristmill_simulators.openai.files import BATCH_DAYS
 
 UNFINISHED = "('validating', 'in_progress', 'finalizing', 'cancelling')"
 
@@ -128,7 +128,7 @@ async def finish(
     expires = int(now) + (row["output_seconds"] or BATCH_DAYS * 86_400)
     sizes = {"output": drafts.output_bytes, "error": drafts.error_bytes}
     paths = {"output": drafts.output, "error": drafts.errors}
-    ids = {kind: new_file_id() for kind, size in sizes.items() if size}
+    ids = {kind: state.new_file_id() for kind, size in sizes.items() if size}
     for kind, file_id in ids.items():
         _link(paths[kind], folders.file(file_id), sizes[kind])
 

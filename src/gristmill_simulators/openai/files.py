@@ -1,9 +1,7 @@
 """`/files`: upload, list, look, download, delete."""
 
 import asyncio
-import secrets
 import sqlite3
-import string
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +23,6 @@ BATCH_DAYS = 30  # until files of batches go away by themselves (API reference)
 
 _NOT_READABLE = {"assistants", "user_data"}
 _MOST_LISTED = 10_000
-_LETTERS = string.ascii_letters + string.digits
-
-
-def new_file_id() -> str:
-    return "file-" + "".join(secrets.choice(_LETTERS) for _ in range(22))
 
 
 def find(simulator: Simulator, file_id: str) -> sqlite3.Row | None:
@@ -82,7 +75,7 @@ class Files:
         except OpenAIError:
             form.file.discard()
             raise
-        file_id = new_file_id()
+        file_id = state.new_file_id()
         form.file.keep(self._folders.file(file_id))
         now = self._simulator.clock()
         row = {

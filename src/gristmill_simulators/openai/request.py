@@ -101,7 +101,7 @@ def _lenient(body: bytes) -> Any:  # noqa: ANN401 — any JSON value
     # orjson refuses escaped lone surrogates, which other clients can send
     try:
         return json.loads(body, parse_constant=_refuse)  # no NaN, no Infinity
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InvalidRequest(
             "We could not parse the JSON body of your request. (HINT: This likely means you"
             " aren't using your HTTP library correctly. The OpenAI API expects a JSON payload,"

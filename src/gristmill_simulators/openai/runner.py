@@ -21,7 +21,7 @@ from gristmill_simulators.openai import (
 from gristmill_simulators.openai.account import ORGANIZATION
 from gristmill_simulators.openai.batch_input import Checked, Limits, Span
 from gristmill_simulators.openai.batch_transition import Allowed, Stage
-from gristmill_simulators.openai.state import Folders
+from gristmill_simulators.openai.state import Folders, is_file_id
 from gristmill_simulators.openai.tiers import TIERS
 from gristmill_simulators.simulator import Simulator
 
@@ -31,7 +31,7 @@ Problem = dict[str, Any]
 
 _log = logging.getLogger(__name__)
 
-_PATIENCE = 1.0  # seconds a look waits for what it has allowed
+_PATIENCE = 5.0  # seconds a look waits for what it has allowed; the first vectors take one or two
 _TIMER = (0.2, 5.0)  # seconds until the clock is read again, at least and at most
 
 
@@ -63,7 +63,7 @@ class Runner:
         return task
 
     async def catch_up(self, batch_id: str) -> None:
-        """Return when the batch is where its transition allows, or after a second."""
+        """Return when the batch is where its transition allows, or after some seconds."""
         await asyncio.wait([self.advance(batch_id)], timeout=_PATIENCE)
 
     async def close(self) -> None:
@@ -219,6 +219,8 @@ class Runner:
     def _release_input(self, row: sqlite3.Row) -> None:
         """Remove a deleted file's bytes once no batch needs them."""
         file_id = row["input_file_id"]
+        if not is_file_id(file_id):
+            return  # whatever a client calls a file
         known = self._simulator.database.read_one(
             "SELECT 1 FROM openai_files WHERE id = ?", file_id
         )

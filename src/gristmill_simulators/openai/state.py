@@ -1,7 +1,10 @@
 """What the simulated organisation has used, stored and queued: SQLite and files on disk."""
 
+import re
+import secrets
 import shutil
 import sqlite3
+import string
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +41,17 @@ CREATE INDEX IF NOT EXISTS openai_batches_unfinished ON openai_batches (status)
 """
 
 _LIMITS = "openai.limits"
+_LETTERS = string.ascii_letters + string.digits
+_FILE_ID = re.compile(r"file-[A-Za-z0-9]{22}")
 _TABLES = ("openai_bills", "openai_files", "openai_batches")
+
+
+def new_file_id() -> str:
+    return "file-" + "".join(secrets.choice(_LETTERS) for _ in range(22))
+
+
+def is_file_id(text: str) -> bool:
+    return _FILE_ID.fullmatch(text) is not None
 
 
 def restore(limiter: Limiter, database: Database) -> None:
@@ -130,6 +143,9 @@ class Folders:
         sweep(self.files)
 
     def file(self, file_id: str) -> Path:
+        """Raises ValueError for a name that we never gave: it could lead anywhere on the disk."""
+        if not is_file_id(file_id):
+            raise ValueError(f"{file_id!r} is no id of a file")
         return self.files / file_id
 
     def draft(self, batch_id: str, kind: str) -> Path:

@@ -2,8 +2,8 @@
 
 Faithful:
 - `/supabase/storage/v1` is the gateway, which exchanges opaque `sb_secret_…` and
-  `sb_publishable_…` keys and lets pages of any origin in; `/supabase` is the server behind it,
-  which knows JWTs alone;
+  `sb_publishable_…` keys and tells browsers that any page may read; `/supabase` is the server
+  behind it, which knows JWTs alone;
 - HTTP 400 with the true status as a string in the body, the captured error bodies, with or without
   `code`; real 403, 413, 416, 431, 500 and 404 for unknown routes, in both shapes;
 - JWTs signed with the project secret; the roles `anon`, `authenticated` and `service_role`, `sub`

@@ -27,7 +27,7 @@ def preflight(request: Request) -> Response:
 
 
 def opened(request: Request, response: Response) -> Response:
-    """The answer, readable by pages of every origin if it comes through the gateway."""
+    """The answer, readable by every page that was let in, if it comes through the gateway."""
     if is_gateway(request):
         response.headers["access-control-allow-origin"] = "*"
     return response

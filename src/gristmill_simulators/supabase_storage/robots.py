@@ -36,16 +36,21 @@ def check(value: str) -> None:
 
 
 def _check_rule(rule: str) -> None:
-    if (valued := _VALUED.fullmatch(rule)) is not None:
+    while (valued := _VALUED.fullmatch(rule)) is None and rule not in _SIMPLE:
+        rule = _of_crawler(rule)
+    if valued is not None:
         _check_value(valued[1], valued[2].strip())
-    elif rule not in _SIMPLE:
-        crawler, colon, own = rule.partition(":")
-        if not colon:
-            raise _refused(f'Invalid X-Robots-Tag rule: "{rule}"')
-        if not own.strip():
-            message = f'X-Robots-Tag user agent "{crawler.strip()}" has no rules specified'
-            raise _refused(message)
-        _check_rule(own.strip())
+
+
+def _of_crawler(rule: str) -> str:
+    """The rule behind the name of a crawler."""
+    crawler, colon, own = rule.partition(":")
+    if not colon:
+        raise _refused(f'Invalid X-Robots-Tag rule: "{rule}"')
+    if not own.strip():
+        message = f'X-Robots-Tag user agent "{crawler.strip()}" has no rules specified'
+        raise _refused(message)
+    return own.strip()
 
 
 def _check_value(name: str, value: str) -> None:

@@ -71,14 +71,30 @@ def pages(texts: Iterable[str], wanted: Wanted) -> list[Page]:
 
 
 def table(rows: list[list[str]]) -> str:
-    """A Markdown table; the first row is its head."""
+    """A Markdown table; the first row is its head.
+
+    It ends soon after what is kept of a page: one wide row makes all others wide, and one long text
+    may stand in every cell.
+    """
     if not rows:
         return ""
     width = max(map(len, rows))
-    lines = [_line(row + [""] * (width - len(row))) for row in rows]
-    return "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]])
+    lines = [_line(rows[0], width), "|" + " --- |" * width]
+    size = sum(map(len, lines))
+    for row in rows[1:]:
+        if size > _PAGE_BYTES:
+            break
+        lines.append(_line(row, width))
+        size += len(lines[-1])
+    return "\n".join(lines)
 
 
-def _line(cells: list[str]) -> str:
-    clean = (" ".join(cell.split()).replace("|", "\\|") for cell in cells)
-    return "| " + " | ".join(clean) + " |"
+def _line(cells: list[str], width: int) -> str:
+    parts, left = ["|"], _PAGE_BYTES
+    for cell in cells:
+        if left < 0:
+            break
+        clean = " ".join(cell[:_PAGE_BYTES].split()).replace("|", "\\|")
+        parts.append(f" {clean} |")
+        left -= len(parts[-1])
+    return "".join(parts) + "  |" * (width - len(parts) + 1)
