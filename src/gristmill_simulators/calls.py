@@ -87,7 +87,7 @@ class Filter(BaseModel):
     method: str | None = None
     status: int | None = Field(default=None, ge=0, le=599)
     fault: str | None = None
-    after: int = Field(default=0, ge=0)
+    after: int = Field(default=0, ge=0, le=2**63 - 1)
     limit: int = Field(default=1000, ge=0, le=_KEPT)
     last: int | None = Field(default=None, ge=0, le=_KEPT)
 

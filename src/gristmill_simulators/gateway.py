@@ -120,6 +120,6 @@ def _call(scope: Scope, now: float) -> Call:
     vendor = path.lstrip("/").partition("/")[0]
     call = Call(vendor, scope["method"], path, now)
     for name, value in scope["headers"]:
-        if name == b"x-stainless-retry-count" and value.isdigit():
+        if name == b"x-stainless-retry-count" and value.isdigit() and len(value) < 10:
             call.retry_count = int(value)
     return call

@@ -170,7 +170,7 @@ def find(simulator: Simulator, file_id: str) -> sqlite3.Row:
 
 
 def _pair(place: list[Any]) -> list[Any]:
-    if len(place) != 2 or not all(isinstance(part, str | int | float) for part in place):
+    if len(place) != 2 or not all(isinstance(part, str | float) for part in place):
         raise LlamaCloudError(400, "Invalid page token")
     return place
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from gristmill_simulators.llamacloud.moments import moment
+from gristmill_simulators.llamacloud.query import is_number
 from gristmill_simulators.simulator import Simulator
 
 _KEY = b"simulated-signing-key-that-protects-nothing"
@@ -44,7 +45,7 @@ class Presigner:
         """Why this URL opens nothing (403), in the XML of an object store; None when it does."""
         path, query = request.path_params, request.query_params
         expires = query.get("X-Expires", "")
-        if not expires.isdigit():
+        if not is_number(expires):
             return denied("Access Denied")
         expected = _signature(path["kind"], path["id"], path["name"], int(expires))
         if not hmac.compare_digest(expected.encode(), query.get("X-Signature", "").encode()):

@@ -18,6 +18,7 @@ PROJECT_ID = "00000000-0000-4000-8000-51b01a7ed000"
 
 _PAGE_SIZE = 50
 _MAX_PAGE_SIZE = 1000
+_DIGITS = 18
 
 
 def many(request: Request, name: str) -> list[str]:
@@ -45,7 +46,7 @@ def check_tenant(request: Request) -> None:
 def page_size(request: Request) -> int:
     """Raises LlamaCloudError (422) outside of 1 to 1000."""
     given = request.query_params.get("page_size", str(_PAGE_SIZE))
-    if not given.isdigit() or not 1 <= int(given) <= _MAX_PAGE_SIZE:
+    if not is_number(given) or not 1 <= int(given) <= _MAX_PAGE_SIZE:
         raise invalid_field(["query", "page_size"], "Input should be from 1 to 1000", given)
     return int(given)
 
@@ -55,9 +56,14 @@ def number(request: Request, name: str, *, low: int, high: int) -> int | None:
     given = request.query_params.get(name)
     if given is None:
         return None
-    if not given.isdigit() or not low <= int(given) <= high:
+    if not is_number(given) or not low <= int(given) <= high:
         raise invalid_field(["query", name], f"Input should be from {low} to {high}", given)
     return int(given)
+
+
+def is_number(text: str) -> bool:
+    """Decimal digits, few enough for a number of the database."""
+    return text.isascii() and text.isdigit() and len(text) <= _DIGITS
 
 
 def flag(request: Request, name: str) -> bool:
@@ -104,7 +110,7 @@ def sequence(place: list[Any] | None) -> int:
     """The number that a place of one number holds; 0 for the beginning."""
     if place is None:
         return 0
-    if len(place) != 1 or not isinstance(place[0], int):
+    if len(place) != 1 or not isinstance(place[0], int) or abs(place[0]) > 10**_DIGITS:
         raise LlamaCloudError(400, "Invalid page token")
     return place[0]
 

@@ -38,7 +38,7 @@ def one_of(name: str, given: object, supported: Sequence[str]) -> str:
 
 def integer(name: str, given: object, lowest: int, highest: int | None) -> int:
     """A whole number between two bounds, from JSON or from text. Raises InvalidRequest."""
-    if isinstance(given, str) and given.removeprefix("-").isdecimal() and len(given) < 20:
+    if isinstance(given, str) and given.removeprefix("-").isdecimal() and len(given) < 19:
         given = int(given)
     if type(given) is not int:
         raise wrong_type(name, "an integer", given)

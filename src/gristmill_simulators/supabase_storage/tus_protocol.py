@@ -13,6 +13,7 @@ VERSION = "1.0.0"
 CONTENT_TYPE = "application/offset+octet-stream"
 EXTENSIONS = "creation,creation-with-upload,creation-defer-length,termination,expiration"
 LENGTH_REQUIRED = "Upload-Length or Upload-Defer-Length header required\n"
+_DIGITS = 18  # as many as fit into a number of the database
 EXPOSED = (
     "Location,Upload-Offset,Upload-Length,Upload-Metadata,Upload-Defer-Length,Upload-Expires,"
     "Tus-Resumable,Tus-Version,Tus-Extension,Tus-Max-Size"
@@ -51,7 +52,7 @@ def number(request: Request, name: str) -> int | None:
     given = request.headers.get(name)
     if given is None:
         return None
-    if not (given.isascii() and given.isdigit()):
+    if not (given.isascii() and given.isdigit() and len(given) <= _DIGITS):
         raise TusError(400, f"Invalid {name}\n")
     return int(given)
 

@@ -18,6 +18,8 @@ from gristmill_simulators.server import SimulatorServer
 LLAMA = {"authorization": f"Bearer {environment.LLAMA_CLOUD_API_KEY}"}
 OPENAI = {"authorization": f"Bearer {environment.OPENAI_API_KEY}"}
 STORAGE = {"authorization": f"Bearer {environment.SUPABASE_SERVICE_ROLE_KEY}"}
+ADMIN = {"authorization": f"Bearer {environment.OPENAI_ADMIN_KEY}"}
+LONG = "9" * 5_000  # digits; Python reads 4,300
 DEEP = b"[" * 2_000 + b"]" * 2_000  # Python gives up at a thousand
 
 
@@ -140,6 +142,30 @@ async def test_json_deeper_than_any_reader_is_refused_and_not_a_failure(http, pa
     sent = headers | {"content-type": "application/json"}
     answer = await http.post(path, content=DEEP, headers=sent)
     assert 400 <= answer.status_code < 500
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/llamacloud/api/v1/beta/files?page_size={}", LLAMA),
+        ("/llamacloud/api/v2/parse?page_token=WzE4NDQ2NzQ0MDczNzA5NTUxNjE1XQ==", LLAMA),
+        ("/llamacloud/presigned/file/x/y?X-Expires={}", LLAMA),
+        ("/openai/v1/files?limit={}", OPENAI),
+        ("/openai/v1/organization/usage/embeddings?start_time=9999999999999999999", ADMIN),
+        ("/supabase/bucket?limit={}&offset=-{}", STORAGE),
+        ("/_simulator/calls?after=99999999999999999999", {}),
+        ("/openai/v1/models", OPENAI | {"x-stainless-retry-count": LONG}),
+    ],
+)
+async def test_a_number_that_no_database_holds_is_refused_and_not_a_failure(http, path, headers):
+    answer = await http.get(path.replace("{}", LONG), headers=headers)
+    assert answer.status_code < 500
+
+
+async def test_an_upload_of_endless_length_is_refused_and_not_a_failure(http):
+    sent = {"tus-resumable": "1.0.0", "upload-length": LONG, "upload-metadata": "bucketName ZA=="}
+    answer = await http.post("/supabase/upload/resumable", headers=STORAGE | sent)
+    assert answer.status_code == 400
 
 
 async def test_an_address_without_a_readable_host_is_refused_with_the_submission(http):

@@ -1,5 +1,6 @@
 """Word documents: headings, paragraphs, lists, tables, page breaks."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -15,6 +16,7 @@ from gristmill_simulators.llamacloud.readers.document import (
     table,
 )
 
+_HEADING = re.compile(r"heading\s*(\d{1,3})\s*", re.ASCII)
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 
 
@@ -74,8 +76,8 @@ def _prefix(paragraph: Element) -> str:
     name = style.get(f"{_W}val", "").lower() if style is not None else ""
     if name == "title":
         return "# "
-    if name.startswith("heading") and name[7:].strip().isdigit():
-        return "#" * min(6, max(1, int(name[7:]))) + " "
+    if heading := _HEADING.fullmatch(name):
+        return "#" * min(6, max(1, int(heading[1]))) + " "
     return "- " if properties.find(f"{_W}numPr") is not None else ""
 
 

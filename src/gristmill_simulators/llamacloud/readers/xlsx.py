@@ -11,6 +11,7 @@ from gristmill_simulators.llamacloud.readers.document import Page, Unreadable, p
 _S = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 
+_INDEX = re.compile(r"\d{1,9}", re.ASCII)
 _PART = "xl/workbook.xml"
 _COLUMNS = 16_384  # Excel's own limit; a cell beyond it would only make the table wide
 _CELLS = 2_000_000
@@ -72,7 +73,8 @@ def _value(cell: Element, shared: list[str]) -> str:
         return "".join(t.text or "" for t in cell.iter(f"{_S}t"))
     value = cell.findtext(f"{_S}v") or ""
     if kind == "s":
-        return shared[int(value)] if value.isdigit() and int(value) < len(shared) else ""
+        number = int(value) if _INDEX.fullmatch(value) else len(shared)
+        return shared[number] if number < len(shared) else ""
     if kind == "b":
         return "TRUE" if value == "1" else "FALSE"
     return value
