@@ -126,7 +126,7 @@ async def set_limit(database: Database, origin: Origin, limit: Limit) -> None:
 async def seed_limits(database: Database, origin: Origin, limits: Sequence[Limit]) -> bool:
     """Sets these, if nobody has set any limit for this origin yet; False if somebody has."""
     async with database.transaction() as connection:
-        await connection.execute("SELECT pg_advisory_xact_lock(limits_lock())")
+        await connection.execute("SELECT pg_advisory_xact_lock(ledger_lock())")
         cursor = await connection.execute("SELECT FROM limits WHERE origin = %s LIMIT 1", (origin,))
         if await cursor.fetchone() is not None:
             return False

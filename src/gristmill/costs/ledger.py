@@ -1,9 +1,9 @@
 """The ledger: holds before calls, ends after them, committed in groups.
 
 A hold sets the worst case of a call aside in every balance that it concerns, or is refused; an end
-lets it go and posts what the call did cost. The database decides (`migrations/0003_ledger.sql`);
-this module brings it the calls of this process, as many in one transaction as have come up while
-the last one was under way.
+lets it go and posts what the call did cost. The database decides (`migrations/0003_ledger.sql`,
+`0007_ledger_lock.sql`); this module brings it the calls of this process, as many in one transaction
+as have come up while the last one was under way.
 
 An end is never given up while the process lives: if the database is away, it is written when the
 database is back. What a dead process left behind is posted by `assume_forgotten`.
@@ -268,9 +268,9 @@ class Ledger:
             except Exception as error:  # noqa: BLE001 — a defect in one of them: each goes alone
                 self._set_apart(asked, ends, error)
             else:
-                _answer(asked, told["refused"] or {})
+                _answer(asked, told.get("refused") or {})
                 _answer(ends, {})
-                for alert in told["alerts"] or ():
+                for alert in told.get("alerts") or ():
                     log.warning("budget.threshold", **alert)
         self._group = GROUP
 
@@ -296,7 +296,7 @@ class Ledger:
             row = await (await connection.execute(_KEEP, lines)).fetchone()
         if row is None:
             raise AssertionError("the ledger always answers")
-        told: Row = row["told"]
+        told: Row = row["told"] or {}
         return told
 
 

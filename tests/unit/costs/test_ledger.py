@@ -164,6 +164,18 @@ async def test_ending_a_call_again_changes_nothing(database, ledger, again):
     assert await entries(database) == ["held", "posted"]
 
 
+async def test_accepted_work_that_is_told_of_again_stays_open_once(database, ledger):
+    await limited(database, 100)
+    call = await ledger.hold(hold(50))
+    for _ in range(2):  # as after a connection that broke before it told what was written
+        await ledger.end(call, opened(50, "job-1"))
+    assert await money(database) == (0, 50, 0)
+    await ledger.settle("openai", "job-1", posted(20))
+    await ledger.end(call, opened(50, "job-1"))
+    assert await money(database) == (20, 0, 0)
+    assert await entries(database) == ["held", "open", "posted"]
+
+
 async def test_the_end_of_a_call_that_was_never_held_changes_nothing(database, ledger):
     await limited(database, 100)
     stray = await ledger.hold(hold(1, origin=Origin.SIMULATED))
