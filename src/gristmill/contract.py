@@ -47,7 +47,8 @@ class Status(StrEnum):
 class ServiceHealth:
     """How a service does, as far as is known without paying.
 
-    `response_time` is in seconds, `error_count` counts since the process started.
+    `response_time` is in seconds, the median where several are known; `error_count` is of the last
+    five minutes. `reason` says why, as sentences; `error_kind` names the last error.
     """
 
     status: Status
@@ -56,6 +57,7 @@ class ServiceHealth:
     last_error: str | None = None
     checked_at: datetime | None = None
     reason: str = ""
+    error_kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

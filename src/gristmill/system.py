@@ -5,7 +5,7 @@ documents starts no simulator and loads no vendor's SDK.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from functools import cached_property, partial
 from types import TracebackType
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gristmill.costs.calls import Calls
     from gristmill.costs.ledger import Ledger
     from gristmill.costs.prices import Prices
+    from gristmill.health.monitor import Monitor, Watched
     from gristmill.pipeline.children import ChildPool
     from gristmill.pipeline.context import Context
     from gristmill.pipeline.document import EmbeddingOptions, PipelineOptions
@@ -56,6 +57,7 @@ class System:
         self._building = asyncio.Lock()
         self._ledger: Ledger | None = None
         self._router: ServiceRouter | None = None
+        self._monitor: Monitor | None = None
         self._children: ChildPool | None = None
         self._context: Context | None = None
         self._recovered = asyncio.Event()
@@ -110,6 +112,13 @@ class System:
                 self._router = await self._build_router()
             return self._router
 
+    async def monitor(self) -> "Monitor":
+        """What knows how the services do, in all processes."""
+        await self.router()
+        if self._monitor is None:
+            raise AssertionError("it is built with the router")
+        return self._monitor
+
     async def search(self) -> "Search":
         """What answers questions."""
         from gristmill.search.query import Search
@@ -159,6 +168,7 @@ class System:
                 partial(remove_marked, context),
                 context.ledger.assume_forgotten,
                 partial(self._go_on, context),
+                (await self.monitor()).keep_asking,
             ),
         )
 
@@ -225,19 +235,33 @@ class System:
         self._stack.push_async_callback(http.aclose)
         mock = await self._simulated(http) if self._uses_simulator() else {}
         real = self._real(http)
+        guarded = {
+            (name, mode): self._guarded(adapters[name], name, mode)
+            for name in SERVICES
+            for mode, adapters in ((ServiceMode.MOCK, mock), (ServiceMode.REAL, real))
+            if name in adapters
+        }
+        self._monitor = self._start_monitor(guarded.values())
         services = {
-            name: {
-                mode: self._guarded(adapters[name], name, mode)
-                for mode, adapters in ((ServiceMode.MOCK, mock), (ServiceMode.REAL, real))
-                if name in adapters
-            }
+            name: {mode: each.guarded for (n, mode), each in guarded.items() if n == name}
             for name in SERVICES
         }
         return ServiceRouter(services, self.settings.mode_of)
 
-    def _guarded(
-        self, adapter: ServiceInterface, service: str, mode: ServiceMode
-    ) -> ServiceInterface:
+    def _start_monitor(self, watched: "Iterable[Watched]") -> "Monitor":
+        from gristmill.health.monitor import Monitor
+
+        def endpoint_of(service: str) -> str:
+            return self._endpoint(service, self.settings.mode_of(service))
+
+        monitor = Monitor(self.database, tuple(watched), endpoint_of)
+        monitor.start()
+        self._stack.push_async_callback(monitor.close)
+        return monitor
+
+    def _guarded(self, adapter: ServiceInterface, service: str, mode: ServiceMode) -> "Watched":
+        from gristmill.health.hearing import Hearing
+        from gristmill.health.monitor import Watched
         from gristmill.policies import stack
         from gristmill.quotas.turns import Turns
 
@@ -249,17 +273,20 @@ class System:
             burst=self.settings.rate_burst_seconds,
         )
         self._stack.push_async_callback(turns.close)
-        return stack(
+        hearing = Hearing()
+        guarded = stack(
             adapter,
             ledger=self.ledger(),
             prices=self.prices,
             turns=turns,
+            hearing=hearing,
             origin=_origin(mode),
             endpoint=self._endpoint(service, mode),
             patience=self.settings.retry_seconds,
             longest_open=self.settings.breaker_seconds,
             on_recovery=self._recovered.set,
         )
+        return Watched(service, self._endpoint(service, mode), guarded, hearing, guarded.live)
 
     async def _simulated(self, http: "httpx.AsyncClient") -> "dict[str, Adapter[Any]]":
         from gristmill_simulators.environment import environment

@@ -13,10 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from gristmill.contract import Origin, ServiceHealth
+from gristmill.contract import Origin
 from gristmill.costs.budgets import Balance, Limit, Scope
 from gristmill.costs.prices import Prices
 from gristmill.costs.report import CostReport, Grouping, Since
+from gristmill.health.report import ServiceReport
 from gristmill.library.estimating import OnEstimateProgress, estimate
 from gristmill.library.sources import look_at, walk
 from gristmill.library.tracker import CostTracker
@@ -240,9 +241,12 @@ class Gristmill:
         """
         return await self._system.router()
 
-    async def health(self) -> Mapping[str, ServiceHealth]:
-        """How each service does, asked of endpoints that cost nothing."""
-        return await (await self._system.router()).health_of()
+    async def health(self) -> Mapping[str, ServiceReport]:
+        """How each service does, in all processes together, of the last five minutes.
+
+        A service of which nobody has heard for a few seconds is asked, at no cost.
+        """
+        return await (await self._system.monitor()).ask()
 
     async def database_version(self) -> str:
         """The server behind it all, in a phrase."""

@@ -134,7 +134,7 @@ async def _run_stages(context: Context, first: Work) -> None:
 
 
 def _is_told_to_stop() -> bool:
-    """Whether a cancellation was dropped on the way, as `pipeline.together` explains."""
+    """Whether a cancellation was dropped on the way, as `gristmill.together` explains."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

@@ -22,8 +22,8 @@ from gristmill.pipeline.engine import Connector, Engine
 from gristmill.pipeline.poller import Poller
 from gristmill.pipeline.presence import LOST, WORKER, Presence
 from gristmill.pipeline.runner import advance
-from gristmill.pipeline.together import ended, together
 from gristmill.telemetry.logging import get_logger
+from gristmill.together import ended, together
 
 log = get_logger(__name__)
 

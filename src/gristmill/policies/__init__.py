@@ -3,11 +3,12 @@
 Outermost first:
 
 1. `Observe` sees the whole call as the caller does, waits included.
-2. `HealthCache` answers how the service does from what it said a few seconds ago; calls pass.
-3. `Retry` repeats a call for seconds, and sets the deadline for whatever waits below. Each try
+2. `Retry` repeats a call for seconds, and sets the deadline for whatever waits below. Each try
    passes all that follows anew.
-4. `Breaker` refuses calls while the service does not serve: below the retries, so that they end
+3. `Breaker` refuses calls while the service does not serve: below the retries, so that they end
    with it, and above the limits, so that a refused call takes no place in them.
+4. `Health` hears how each try went, and tells how the service does; above the limits, since what is
+   known by now takes no turn.
 5. `Concurrency` lets as many calls in as the service takes, where no limit is published.
 6. `RateLimit` waits for the call's turn. It is above the budget so that a call that waits holds no
    money; a refused one gives its turn back.
@@ -22,10 +23,12 @@ from functools import partial
 from gristmill.contract import Origin, ServiceInterface
 from gristmill.costs.ledger import Ledger
 from gristmill.costs.prices import Prices
+from gristmill.health.hearing import Hearing
 from gristmill.policies.breaker import LONGEST_SECONDS, Breaker
 from gristmill.policies.budget import Budget
 from gristmill.policies.concurrency import Concurrency
-from gristmill.policies.health import HealthCache
+from gristmill.policies.health import Health
+from gristmill.policies.layer import Layer
 from gristmill.policies.observe import Observe
 from gristmill.policies.rate_limit import RateLimit
 from gristmill.policies.retry import SECONDS, Retry
@@ -38,28 +41,30 @@ def stack(
     ledger: Ledger,
     prices: Prices,
     turns: Turns,
+    hearing: Hearing,
     origin: Origin,
     endpoint: str,
     patience: float = SECONDS,
     longest_open: float = LONGEST_SECONDS,
     on_recovery: Callable[[], None] = lambda: None,
-) -> ServiceInterface:
+) -> Layer:
     """The adapter with every policy around it.
 
     `origin` and `endpoint` say what is expected to answer its calls, and where. `patience` is how
     long a call may wait in all, `longest_open` how long a service is left alone at most, both in
     seconds. `on_recovery` is called when it serves again after it was left alone.
     """
-    layers: list[Callable[[ServiceInterface], ServiceInterface]] = [
+    layers: list[Callable[[ServiceInterface], Layer]] = [
         partial(Observe, endpoint=endpoint),
-        HealthCache,
         partial(Retry, seconds=patience),
         partial(Breaker, longest=longest_open, on_close=on_recovery),
+        partial(Health, hearing=hearing),
         Concurrency,
         partial(RateLimit, turns=turns),
         partial(Budget, ledger=ledger, prices=prices, origin=origin, endpoint=endpoint),
     ]
-    service = adapter
-    for layer in reversed(layers):
+    *outer, innermost = layers
+    service = innermost(adapter)
+    for layer in reversed(outer):
         service = layer(service)
     return service

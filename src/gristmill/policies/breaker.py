@@ -15,13 +15,14 @@ that was given up: an input that is not sent, a budget's refusal, a defect of ou
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
 from gristmill.contract import Operation, R, Result, ServiceInterface
 from gristmill.errors import BreakerOpen, InvalidResponse, OutcomeUnknown, ServiceError, Unavailable
+from gristmill.health.heard import Live
 from gristmill.policies.layer import Layer
 from gristmill.telemetry.logging import get_logger
 
@@ -104,6 +105,11 @@ class Breaker(Layer):
             opened=self._opened,
             last_error=self._last_error,
         )
+
+    def live(self) -> Live:
+        facts = self.facts
+        seconds = facts.retry_after
+        return replace(super().live(), breaker=facts.state.value, breaker_seconds=seconds)
 
     def is_available(self) -> bool:
         """False while a call would be refused."""

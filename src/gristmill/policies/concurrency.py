@@ -9,10 +9,12 @@ limits in its answers has no other one here.
 import asyncio
 import math
 from collections import deque
+from dataclasses import replace
 from typing import Final
 
 from gristmill.contract import Operation, R, Result, ServiceInterface
 from gristmill.errors import OutcomeUnknown, RateLimited, Throttled, Unavailable
+from gristmill.health.heard import Live
 from gristmill.policies import deadline
 from gristmill.policies.layer import Layer
 
@@ -65,6 +67,10 @@ class Concurrency(Layer):
             return result
         finally:
             self._leave()
+
+    def live(self) -> Live:
+        at_once = None if self._limit == math.inf else int(self._limit)
+        return replace(super().live(), queued=self.waiting, at_once=at_once)
 
     def _grow(self, *, is_told: bool) -> None:
         if is_told:

@@ -1,44 +1,43 @@
-"""Everybody may ask how a service does; the service is asked once in a while.
+"""Hears how each try went, and asks a service of which nothing is heard.
 
-Stands below whatever adds to a health answer, so that what is added is always of this moment.
+Stands below whatever repeats calls or leaves a service alone, so that it hears each try; and above
+the limits, since what is known by now is told without taking a turn.
 """
 
 import asyncio
-import time
-from collections.abc import Callable
-from typing import Final
 
-from gristmill.contract import ServiceHealth, ServiceInterface
+from gristmill.contract import Operation, R, Result, ServiceHealth, ServiceInterface, Status
+from gristmill.health.hearing import Hearing
+from gristmill.health.report import report
 from gristmill.policies.layer import Layer
 
-SECONDS: Final = 5.0  # an outage, or its end, is told this much late at most
 
+class Health(Layer):
+    """Tells `hearing` how each try ended; callers who ask at once share one probe.
 
-class HealthCache(Layer):
-    """Keeps a health answer for `seconds`; callers that come together share one probe.
-
-    `clock` is a monotonic clock in seconds. A caller that is cancelled while it asks leaves the
-    asking to the next one.
+    A caller that is cancelled while it asks leaves the asking to the next one.
     """
 
-    def __init__(
-        self,
-        next_: ServiceInterface,
-        *,
-        seconds: float = SECONDS,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, next_: ServiceInterface, *, hearing: Hearing) -> None:
         super().__init__(next_)
-        self._seconds = seconds
-        self._clock = clock
+        self._hearing = hearing
         self._asking = asyncio.Lock()
-        self._known: ServiceHealth | None = None
-        self._known_at = 0.0
+
+    async def execute(self, operation: Operation[R]) -> Result[R]:
+        try:
+            result = await self.next.execute(operation)
+        except BaseException as error:
+            self._hearing.failed(error)
+            raise
+        self._hearing.succeeded(result.latency)
+        return result
 
     async def get_health(self) -> ServiceHealth:
-        """What the service said at most `seconds` ago; `checked_at` tells when."""
+        """What this process has heard; the service is asked unless it was heard of just now."""
         async with self._asking:
-            if self._known is None or self._clock() - self._known_at >= self._seconds:
-                self._known = await self.next.get_health()
-                self._known_at = self._clock()
-            return self._known
+            if not self._hearing.heard().is_fresh:
+                asked = await self.next.get_health()
+                self._hearing.probed(asked)
+                if asked.status is Status.UNKNOWN and self._hearing.is_silent():
+                    return asked
+        return report(self._hearing.heard())

@@ -4,6 +4,7 @@ A layer overrides only what it changes. It never swallows another layer's except
 """
 
 from gristmill.contract import Operation, R, Result, ServiceHealth, ServiceInterface
+from gristmill.health.heard import Live
 
 
 class Layer(ServiceInterface):
@@ -23,3 +24,7 @@ class Layer(ServiceInterface):
 
     async def execute(self, operation: Operation[R]) -> Result[R]:
         return await self.next.execute(operation)
+
+    def live(self) -> Live:
+        """How it stands in this process at this moment; a layer adds what it knows."""
+        return self.next.live() if isinstance(self.next, Layer) else Live()

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from gristmill.contract import Demand, Operation, R, Result, ServiceHealth, ServiceInterface, Status
 from gristmill.errors import DatabaseUnavailable, RateLimited, RefusedError, Throttled
+from gristmill.health.heard import Live
 from gristmill.policies import deadline
 from gristmill.policies.layer import Layer
 from gristmill.quotas.turns import Turns
@@ -66,6 +67,9 @@ class RateLimit(Layer):
             reason = f"Not asked: its rate limit is used up for {error.retry_after:.0f} s."
             return ServiceHealth(Status.UNKNOWN, reason=reason)
         return await self.next.get_health()
+
+    def live(self) -> Live:
+        return replace(super().live(), turns=self._turns.waiting)
 
     async def _slow_down(self, demand: Demand, error: Throttled) -> None:
         seconds = error.retry_after

@@ -15,11 +15,12 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gristmill.contract import Operation, R, Result, ServiceInterface
 from gristmill.errors import GristmillError, ServiceError
+from gristmill.health.heard import Live
 from gristmill.policies import deadline
 from gristmill.policies.layer import Layer
 from gristmill.policies.retry_budget import RetryBudget
@@ -74,6 +75,9 @@ class Retry(Layer):
     def facts(self) -> RetryFacts:
         """What is known by now."""
         return RetryFacts(self._retries, self._forgone, self._last_error)
+
+    def live(self) -> Live:
+        return replace(super().live(), retries=self._retries)
 
     async def execute(self, operation: Operation[R]) -> Result[R]:
         """Executes the operation, again if need be.

@@ -88,9 +88,9 @@ class Turns:
         self._returning: set[asyncio.Task[None]] = set()
 
     @property
-    def waiting(self) -> int:
-        """Calls of this process that wait for their turn."""
-        return sum(pool.waiting for pool in self._pools.values())
+    def waiting(self) -> dict[str, int]:
+        """Calls of this process that wait for their turn, by pool, where there are any."""
+        return {name: pool.waiting for name, pool in self._pools.items() if pool.waiting}
 
     async def take(self, demand: Demand, patience: float) -> Turn | None:
         """Comes back when it is the call's turn; None where no limit is known.

@@ -9,7 +9,6 @@ holds no policy: no retry, no limit, no cache. The policies are layers around it
     supabase/      object storage
     adapter.py     Endpoint, and what the three adapters share
     failures.py    pure: from a vendor's error to ours; waiting times; masking of secrets
-    probing.py     pure: what the outcome of a health probe means
     http.py        the one HTTP pool that the three SDKs are given
 
 Importing an adapter is cheap: it loads its SDK in a thread, with the first call.

@@ -24,8 +24,15 @@ from gristmill.contract import (
     Status,
     Usage,
 )
-from gristmill.errors import GristmillError, Misconfigured, ServiceError
-from gristmill.services import failures, probing
+from gristmill.errors import (
+    GristmillError,
+    InvalidResponse,
+    Misconfigured,
+    ServiceError,
+    Unavailable,
+)
+from gristmill.health import findings
+from gristmill.services import failures
 from gristmill.telemetry.unheard import unheard
 
 Sdk = TypeVar("Sdk")
@@ -88,8 +95,6 @@ class Adapter(ServiceInterface, Generic[Sdk]):
         self._clock = clock
         self._probe_seconds = probe_seconds
         self._sdk: Sdk | None = None
-        self._error_count = 0
-        self._last_error: str | None = None
 
     @property
     def endpoint(self) -> Endpoint:
@@ -120,8 +125,6 @@ class Adapter(ServiceInterface, Generic[Sdk]):
                 reply = await handler(sdk, operation)
         except Exception as error:
             failed = self._translated(error, operation)
-            self._error_count += 1
-            self._last_error = str(failed)
             if failed is error:
                 raise
             raise failed from None  # the SDK's exception may quote headers and addresses
@@ -132,19 +135,21 @@ class Adapter(ServiceInterface, Generic[Sdk]):
 
         The reason begins differently for a wrong key, an outage, a wrong setting and a limit.
         """
-        if self._endpoint.problem is not None:
-            return self._health(Status.UNCONFIGURED, None, self._endpoint.problem)
+        if (problem := self._endpoint.problem) is not None:
+            kind = Misconfigured.__name__
+            return ServiceHealth(Status.UNCONFIGURED, reason=problem, error_kind=kind)
         try:
             async with asyncio.timeout(self._probe_seconds):
                 result = await self.execute(self._probe())
         except GristmillError as error:
-            status, reason = probing.finding(error)
-            return self._health(status, None, reason)
+            return _troubled(error)
         except TimeoutError:
-            return self._health(Status.UNHEALTHY, None, probing.silent(self._probe_seconds))
+            return _troubled(Unavailable(f"No answer within {self._probe_seconds:g} s."))
         except Exception as error:  # noqa: BLE001 — a health answer is never an exception
-            return self._health(Status.UNHEALTHY, None, f"Cannot ask: {type(error).__name__}.")
-        return self._health(Status.HEALTHY, result.latency, probing.HEALTHY)
+            return _troubled(InvalidResponse(f"Cannot ask: {type(error).__name__}."))
+        return ServiceHealth(
+            Status.HEALTHY, result.latency, checked_at=datetime.now(UTC), reason=findings.HEALTHY
+        )
 
     @abstractmethod
     def _build(self) -> Sdk:
@@ -206,12 +211,14 @@ class Adapter(ServiceInterface, Generic[Sdk]):
             notes=reply.notes,
         )
 
-    def _health(self, status: Status, response_time: float | None, reason: str) -> ServiceHealth:
-        return ServiceHealth(
-            status=status,
-            response_time=response_time,
-            error_count=self._error_count,
-            last_error=self._last_error,
-            checked_at=datetime.now(UTC),
-            reason=reason,
-        )
+
+def _troubled(error: GristmillError) -> ServiceHealth:
+    status, reason = findings.finding(error)
+    return ServiceHealth(
+        status,
+        error_count=1,
+        last_error=str(error),
+        checked_at=datetime.now(UTC),
+        reason=reason,
+        error_kind=error.kind,
+    )

@@ -10,7 +10,7 @@ import pytest
 from gristmill.database.engine import Database
 from gristmill.pipeline.engine import Connector, Engine
 from gristmill.pipeline.store import QUEUE
-from gristmill.pipeline.together import ended
+from gristmill.together import ended
 
 DOCUMENT = "doc-0000000000"
 

@@ -6,11 +6,12 @@ from scripted import ENDPOINT, PRICES, Grind, Look, ScriptedService, answer
 from gristmill import errors
 from gristmill.contract import Origin, ServiceHealth, Status
 from gristmill.costs.ledger import Ledger
+from gristmill.health.hearing import Hearing
 from gristmill.policies import stack
 from gristmill.policies.breaker import Breaker
 from gristmill.policies.budget import Budget
 from gristmill.policies.concurrency import Concurrency
-from gristmill.policies.health import HealthCache
+from gristmill.policies.health import Health
 from gristmill.policies.layer import Layer
 from gristmill.policies.observe import Observe
 from gristmill.policies.rate_limit import RateLimit
@@ -46,15 +47,16 @@ async def test_the_stack_is_in_its_order_and_ends_at_the_adapter(database):
         ledger=Ledger(database),
         prices=PRICES,
         turns=Turns(database, "openai", ENDPOINT),
+        hearing=Hearing(),
         origin=Origin.REAL,
         endpoint=ENDPOINT,
     )
 
     assert layers(service) == [
         Observe,
-        HealthCache,
         Retry,
         Breaker,
+        Health,
         Concurrency,
         RateLimit,
         Budget,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gristmill.pipeline.together import together
+from gristmill.together import together
 
 
 async def fail(name: str) -> None:

@@ -1,4 +1,4 @@
-"""What the outcome of a health probe means, for a person who has to do something about it. Pure.
+"""What one failure shows of a service, for a person who has to do something about it. Pure.
 
 Each case begins with a sentence of its own, so that nobody mistakes a wrong key for an outage.
 """
@@ -37,7 +37,7 @@ _FINDINGS: Final[tuple[tuple[type[GristmillError], Status, str], ...]] = (
 
 
 def finding(error: GristmillError) -> tuple[Status, str]:
-    """The status that a failed probe shows, and why, with what to do."""
+    """The status that a failed call or probe shows, and why, with what to do."""
     status, sentence = next(
         ((status, text) for kind, status, text in _FINDINGS if isinstance(error, kind)),
         (Status.UNHEALTHY, "It cannot be used."),
@@ -45,8 +45,3 @@ def finding(error: GristmillError) -> tuple[Status, str]:
     if isinstance(error, Unauthorized) and _FORBIDDEN.intersection((error.status, error.code)):
         sentence = "The key is not allowed to do this."
     return status, f"{sentence} {error} {error.advice}".strip()
-
-
-def silent(seconds: float) -> str:
-    """Why a service without an answer within so many seconds is taken to be down."""
-    return f"It is down or cannot be reached. No answer within {seconds:g} s."
