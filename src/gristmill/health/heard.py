@@ -4,7 +4,7 @@ Ages and not times: each process has a clock of its own, and what it says is age
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Any, Final, TypeVar
 
@@ -139,16 +139,17 @@ def _newest(parts: Iterable[Part], older: float, most: int | None) -> tuple[Part
 
 def as_json(heard: Heard) -> dict[str, Any]:
     """What `heard_of` reads: the values without their names, for there are many of them."""
+    failure = heard.failure
     return {
-        "outcomes": _rows(heard.outcomes),
-        "samples": _rows(heard.samples),
-        "counts": _rows(heard.counts),
-        "failure": _rows([heard.failure])[0] if heard.failure else None,
+        "outcomes": [(_ms(o.age), o.status, o.kind, o.is_probe) for o in heard.outcomes],
+        "samples": [(_ms(s.age), s.seconds, s.is_probe) for s in heard.samples],
+        "counts": [(_ms(c.age), c.calls, c.errors) for c in heard.counts],
+        "failure": failure and (_ms(failure.age), failure.kind, failure.error, failure.reason),
     }
 
 
-def _rows(parts: Iterable[Part]) -> list[tuple[Any, ...]]:
-    return [astuple(replace(part, age=round(part.age, 3))) for part in parts]
+def _ms(age: float) -> float:
+    return round(age, 3)
 
 
 def heard_of(told: Mapping[str, Any]) -> Heard:

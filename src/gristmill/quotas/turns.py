@@ -77,7 +77,8 @@ class Turns:
     ) -> None:
         self._database = database
         self._service = service
-        self._endpoint = endpoint
+        # Several services may be behind one address, as the simulators are.
+        self._endpoint = f"{service}@{endpoint}"
         self._limits = limits
         self._burst = burst
         self._clock = clock

@@ -53,6 +53,16 @@ async def test_the_first_call_goes_at_once_and_the_others_follow_evenly(time, tu
     assert await times(time, turns(SIXTY), 4) == [0.0, 1.02, 2.04, 3.06]
 
 
+async def test_two_services_at_one_address_have_limits_of_their_own(time, turns):
+    parser, storage = turns(SIXTY, service="llamaparse"), turns(service="supabase")
+    assert await times(time, parser, 1) == [0.0]
+    assert await times(time, storage, 2) == [0.0, 0.0]
+    assert await times(time, parser, 2) == [1.02, 2.04]
+    await parser.pause("", 30.0)
+    assert await times(time, storage, 1) == [2.04]
+    assert await times(time, parser, 1) == [32.04]
+
+
 async def test_of_two_limits_the_slower_one_sets_the_pace(time, turns):
     mixed = turns(SIXTY, TOKENS)
     assert await times(time, mixed, 2, Demand(tokens=10)) == [0.0, 1.02]
