@@ -19,6 +19,7 @@ from pdfs import pdf
 
 from gristmill import DocumentStatus, Gristmill, Origin, ServiceRouter
 from gristmill.contract import Open, Settled, Status
+from gristmill.costs.budgets import Balance, Limit
 from gristmill.errors import NotFound, Rejected
 from gristmill.pipeline.tokens import count_all
 from gristmill.services.llamaparse import (
@@ -28,6 +29,7 @@ from gristmill.services.llamaparse import (
     GetParseResult,
     GetParseUsage,
     ListParseJobs,
+    ListParseUsage,
     ParseJob,
     ParseStatus,
     SubmitParse,
@@ -52,6 +54,8 @@ MODEL = "text-embedding-3-small"
 TIER, VERSION = "cost_effective", "2026-09-28"
 KEYS = ("OPENAI_API_KEY", "LLAMA_CLOUD_API_KEY", "SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY")
 PATIENCE = 300.0  # seconds that a real parse may take
+CREDIT = 1_250_000  # nano-dollars
+PAGE = 3 * CREDIT  # of this tier
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -429,7 +433,7 @@ async def test_20_a_stopped_run_is_taken_up_again_and_pays_each_page_once(
         await remove_bucket(target, await mill.services())
 
 
-# --- Costs; 23 and 24 are the hard budget and the comparison with the vendor's own books
+# --- Costs
 
 
 async def test_21_every_paid_call_is_in_the_journal_with_what_answered_it(
@@ -459,3 +463,63 @@ async def test_22_costs_add_up_to_the_same_total_however_they_are_grouped(
     assert totals.pop() > 0
     for document in await mill.documents():
         await mill.delete(document.id)
+
+
+async def balance_of(mill: Gristmill, collection: str) -> Balance:
+    (found,) = [each for each in await mill.budget() if each.key == collection]
+    return found
+
+
+async def test_23_what_does_not_fit_a_limit_waits_and_is_paid_once_when_the_limit_is_raised(
+    mill: Gristmill, tmp_path: Path
+) -> None:
+    path = tmp_path / "teff.pdf"
+    path.write_bytes(pdf(f"Teff is tiny. {uuid4().hex}", "Its flour is brown."))
+    await mill.set_budget(Limit("collection", "total", 2 * PAGE - 1, "small"))
+
+    (parked,) = (await mill.ingest(path, collection="small")).documents
+    assert parked.status is DocumentStatus.PARKED
+    assert parked.error_kind == "BudgetExceeded"
+    assert (await mill.costs()).lines == (), "no paid call was made, or tried"
+    balance = await balance_of(mill, "small")
+    assert (balance.spent, balance.held, balance.overrun) == (0, 0, 0)
+
+    await mill.set_budget(Limit("collection", "total", 3 * PAGE, "small"))
+    (ready,) = (await mill.resume()).documents
+    assert ready.status is DocumentStatus.READY
+    assert {line.name: line.calls for line in (await mill.costs()).lines} == {
+        "llamaparse": 1,
+        "openai": 1,
+    }
+    await mill.delete(ready.id)
+
+
+async def test_24_what_was_held_is_let_go_and_our_books_are_those_of_the_vendors(
+    target: Target,
+    mill: Gristmill,
+    services: ServiceRouter,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    path = tmp_path / "fonio.pdf"
+    path.write_bytes(pdf(f"Fonio is quick. {uuid4().hex}", "It grows on sand."))
+    await mill.set_budget(Limit("collection", "total", 3 * PAGE, "grain"))
+    (document,) = (await mill.ingest(path, collection="grain")).documents
+
+    async def is_billed() -> bool:
+        await mill.resume()  # looks for bills that come late
+        return (await balance_of(mill, "grain")).held == 0
+
+    await target.until(is_billed)
+    balance = await balance_of(mill, "grain")
+    lines = {line.name: line for line in (await mill.costs()).lines}
+    assert balance.spent == sum(line.spent for line in lines.values())
+    assert balance.alerted == 50, "two pages of three, and a little"
+
+    job = (await mill.show(document.id)).parser["job"]
+    rows = (await services.execute(ListParseUsage(job or ""))).value
+    assert lines["llamaparse"].spent == sum(row.credits for row in rows) * CREDIT == 2 * PAGE
+    if target.origin is Origin.SIMULATED:  # OpenAI shows its books to administrators only
+        books = request.getfixturevalue("simulator").billed()["openai"][MODEL]
+        assert lines["openai"].spent == books["nano_dollars"] > 0
+    await mill.delete(document.id)
