@@ -13,16 +13,19 @@ CASES = [
     (401, "invalid_api_key", Status.UNHEALTHY, "The key is wrong."),
     (429, "rate_limit_exceeded", Status.DEGRADED, "It is rate limited."),
     (503, "server_is_overloaded", Status.UNHEALTHY, "It is down or cannot be reached."),
-    (404, None, Status.UNCONFIGURED, "It is misconfigured."),
+    (404, "a page", Status.UNCONFIGURED, "It is misconfigured."),
 ]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case[0]))
 async def test_each_trouble_of_one_service_is_told_as_what_it_is(
-    mill: Gristmill, simulator: SimulatorControl, case: tuple[int, str | None, Status, str]
+    mill: Gristmill, simulator: SimulatorControl, case: tuple[int, str, Status, str]
 ) -> None:
     status, code, expected, sentence = case
-    simulator.fault(LIST, "status", status=status, **({"code": code} if code else {}))
+    if code == "a page":
+        simulator.fault(LIST, "html", status=status)
+    else:
+        simulator.fault(LIST, "status", status=status, code=code)
     health = await mill.health()
     assert health["openai"].status is expected
     assert health["openai"].reason.startswith(sentence)

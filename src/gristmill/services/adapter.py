@@ -28,7 +28,6 @@ from gristmill.errors import (
     GristmillError,
     InvalidResponse,
     Misconfigured,
-    ServiceError,
     Unavailable,
 )
 from gristmill.health import findings
@@ -168,7 +167,7 @@ class Adapter(ServiceInterface, Generic[Sdk]):
         """The answer inside the SDK's exception, if it holds one."""
 
     @abstractmethod
-    def _classify(self, answer: failures.Answer) -> ServiceError:
+    def _classify(self, answer: failures.Answer) -> GristmillError:
         """Our error for a vendor's."""
 
     def _rate_limits(self, response: httpx.Response) -> tuple[RateLimitFeedback, ...]:

@@ -56,13 +56,29 @@ _WORDS: Mapping[type[ServiceError], tuple[str, str]] = {
     InvalidInput: ("refused one of the inputs", "Change that input; the others may pass."),
     TooLarge: ("refused this request as too large", "Send it in smaller parts."),
     NotFound: ("does not have what was asked for", "It was deleted, expired, or never there."),
-    Unauthorized: ("does not accept this key", "Check the key, its rights and its region."),
-    Throttled: ("was asked too fast", "Wait; lower the rate limit if this repeats."),
-    QuotaExhausted: ("has no credit left for this key", "Check plan and billing at the vendor."),
-    Unavailable: ("cannot serve now", "Try again later."),
-    OutcomeUnknown: ("gave no usable answer after the request was sent", "It may be billed."),
-    InvalidResponse: ("broke its own contract", "Try again; report it if it repeats."),
+    Unauthorized: ("refused access", "Check the key, its rights and its region."),
+    Throttled: ("was asked too fast", "It goes on by itself, slower; {rate} sets how fast to ask."),
+    QuotaExhausted: (
+        "has stopped serving this account over its billing",
+        "Check the billing at the vendor: plan, credit, spending limits. Then: gristmill resume.",
+    ),
+    Unavailable: (
+        "cannot serve now",
+        "It is tried again by itself; look at the vendor's status page if it stays so.",
+    ),
+    OutcomeUnknown: (
+        "gave no usable answer after the request was sent",
+        "It may have been done and billed. What is safe to repeat is tried again by itself.",
+    ),
+    InvalidResponse: (
+        "broke its own contract",
+        "What is safe to repeat is tried again by itself; report it if it stays so.",
+    ),
 }
+_UNREACHABLE = (
+    "Check the network, and the address in the settings. It is tried again by itself meanwhile."
+)
+_MOVED = "The address leads to another one, and is not followed: set that one in the settings."
 
 _BY_STATUS: Mapping[int, type[ServiceError]] = {
     401: Unauthorized,
@@ -92,24 +108,29 @@ def failure(
     service: str,
     said: str,
     *,
+    phrase: str = "",
     code: str | None = None,
     status: int | None = None,
     request_id: str | None = None,
     advice: str = "",
     retry_after: float | None = None,
 ) -> ServiceError:
-    """An error with a sentence for a person, the vendor's words masked and cut."""
-    phrase, usual_advice = _WORDS[kind]
+    """An error with a sentence for a person, the vendor's words masked and cut.
+
+    `phrase` says what the service did, where the kind does not say it well.
+    """
+    usual_phrase, usual_advice = _WORDS[kind]
     label = " ".join(str(part) for part in (status, code) if part)
     quote = _cut(masked(" ".join(said.split())))
-    sentence = f"{_NAMES.get(service, service)} {phrase}" + (f" ({label})" if label else "")
+    sentence = f"{_NAMES.get(service, service)} {phrase or usual_phrase}"
+    sentence += f" ({label})" if label else ""
     return kind(
         _closed(f"{sentence}: {quote}" if quote else sentence),
         service=service,
         code=code,
         status=status,
         request_id=request_id,
-        advice=advice or usual_advice,
+        advice=advice or usual_advice.format(rate=f"GRISTMILL_RATE_{service.upper()}"),
         retry_after=retry_after,
     )
 
@@ -128,14 +149,15 @@ def answered(
 ) -> ServiceError:
     """The error for an answer whose kind is known."""
     waits = issubclass(kind, Throttled | Unavailable | OutcomeUnknown)
+    is_moved = 300 <= answer.status < 400
     return failure(
         kind,
         answer.service,
-        said or f"HTTP {answer.status} without a readable reason",
+        said or ("" if code else "it gave no reason"),
         code=code,
         status=answer.status,
         request_id=request_id(answer.headers),
-        advice=advice,
+        advice=advice or (_MOVED if is_moved else ""),
         retry_after=seconds_to_wait(answer.headers, said) if waits else None,
     )
 
@@ -161,11 +183,16 @@ def unreachable(service: str, error: BaseException) -> ServiceError | None:
             said = str(cause) if cause.args else ""
             return failure(InvalidResponse, service, f"the answer cannot be read: {said}")
         case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.UnsupportedProtocol():
-            return failure(Unavailable, service, f"no connection: {cause}")
+            said, phrase = str(cause), "cannot be reached"
+            return failure(Unavailable, service, said, phrase=phrase, advice=_UNREACHABLE)
         case httpx.TimeoutException():
-            return failure(OutcomeUnknown, service, "no answer in time")
+            phrase = "did not answer in time, after the request was sent"
+            return failure(OutcomeUnknown, service, "", phrase=phrase)
+        case httpx.RemoteProtocolError():
+            return failure(OutcomeUnknown, service, str(cause))
         case _:
-            return failure(OutcomeUnknown, service, f"the connection broke: {cause}")
+            phrase = "broke off the connection, after the request was sent"
+            return failure(OutcomeUnknown, service, str(cause), phrase=phrase)
 
 
 def _http_cause(error: BaseException | None) -> httpx.RequestError | None:

@@ -12,6 +12,7 @@ here whether money may have been spent, so the transport names that itself, by a
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -224,10 +225,23 @@ def _said(cause: BaseException) -> str:
     match cause:
         case aiohttp.ClientResponseError():
             return "what came back is no HTTP"
+        case aiohttp.ConnectionTimeoutError():
+            return "no connection within the time for it"
+        case aiohttp.ClientSSLError():
+            return str(cause)
+        case aiohttp.ClientConnectorError():
+            return f"{_reason(cause.os_error)} at {cause.host}:{cause.port}"
         case aiohttp.InvalidURL():
             return "the address cannot be used"
         case _:
             return str(cause) or type(cause).__name__
+
+
+def _reason(error: OSError) -> str:
+    """The operating system's words for a number, or the resolver's own."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
 
 
 def _exact(cause: BaseException) -> type[httpx.TransportError]:

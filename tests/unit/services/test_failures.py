@@ -4,7 +4,9 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 
+import httpx
 import pytest
+from classified import EFFECTS, check_prose
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -125,9 +127,37 @@ def test_only_a_server_error_after_a_harmful_request_is_of_unknown_outcome(statu
     assert (kind is errors.Throttled) == (status == 429)
 
 
-def test_a_long_answer_is_cut():
+def test_a_long_answer_is_cut_and_shows_it():
     error = failures.failure(errors.Rejected, "openai", "word " * 10_000)
     assert len(str(error)) < 400
+    assert str(error).endswith("word…")
+
+
+UNANSWERED = [
+    # what httpx says, error, sentence
+    (httpx.ConnectError("Connection refused at h:1"), errors.Unavailable, "cannot be reached: Connection refused at h:1."),
+    (httpx.ConnectTimeout("no connection within the time for it"), errors.Unavailable, "cannot be reached: no connection within the time for it."),
+    (httpx.UnsupportedProtocol("Unsupported URL protocol 'ftp://'"), errors.Unavailable, "cannot be reached: Unsupported URL protocol 'ftp://'."),
+    (httpx.ReadTimeout(""), errors.OutcomeUnknown, "did not answer in time, after the request was sent."),
+    (httpx.WriteTimeout(""), errors.OutcomeUnknown, "did not answer in time, after the request was sent."),
+    (httpx.ReadError("Server disconnected"), errors.OutcomeUnknown, "broke off the connection, after the request was sent: Server disconnected."),
+    (httpx.RemoteProtocolError("what came back is no HTTP"), errors.OutcomeUnknown, "gave no usable answer after the request was sent: what came back is no HTTP."),
+    (httpx.DecodingError("it is coded as 'br'"), errors.InvalidResponse, "broke its own contract: the answer cannot be read: it is coded as 'br'."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", UNANSWERED, ids=lambda row: type(row[0]).__name__)
+def test_a_request_without_an_answer_says_how_far_it_came(row):
+    cause, kind, sentence = row
+    error = failures.unreachable("openai", cause)
+    assert type(error) is kind
+    assert (error.retryable, error.no_effect) == EFFECTS[kind]
+    assert str(error) == f"OpenAI {sentence}"
+    check_prose(error)
+
+
+def test_what_is_no_failure_of_the_connection_is_left_to_others():
+    assert failures.unreachable("openai", ValueError("ours")) is None
 
 
 def test_importing_the_adapters_loads_no_sdk():

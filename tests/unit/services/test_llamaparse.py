@@ -232,48 +232,6 @@ async def test_an_answer_that_breaks_the_contract_is_never_used(
         await llamaparse.execute(operation)
 
 
-VALIDATION = [{"type": "enum", "loc": ["body", "tier"], "msg": "unknown tier", "input": "x"}]
-TABLE = [
-    # status, detail, error of a submit, error of a free question
-    (400, "markdown is not available for the fast tier", errors.Rejected, None),
-    (401, "Not authenticated", errors.Unauthorized, None),
-    (401, "Invalid API Key. Is it of another region?", errors.Unauthorized, None),
-    (402, "Credits exhausted", errors.QuotaExhausted, None),
-    (403, "Forbidden", errors.Unauthorized, None),
-    (404, "Parse job not found", errors.NotFound, None),
-    (409, "Conflict", errors.Rejected, None),
-    (413, "File too large", errors.Rejected, None),
-    (422, VALIDATION, errors.Rejected, None),
-    (429, "Too many requests", errors.Throttled, None),
-    (503, "Maintenance", errors.Unavailable, None),
-    (500, "Internal error, correlation 12", errors.OutcomeUnknown, errors.Unavailable),
-    (502, "", errors.OutcomeUnknown, errors.Unavailable),
-    (504, "", errors.OutcomeUnknown, errors.Unavailable),
-    (408, "", errors.OutcomeUnknown, errors.Unavailable),
-]
-
-
-@pytest.mark.parametrize("row", TABLE)
-async def test_every_error_of_the_vendor_is_named_after_its_effect(vendor, llamaparse, row):
-    status, detail, submit, question = row
-    vendor.says(status, {"detail": detail}, {"x-request-id": "r-1"})
-    for operation, expected in (
-        (SUBMIT, submit),
-        (GetParseResult("pjb-1", "fast"), question or submit),
-    ):
-        with pytest.raises(errors.ServiceError) as caught:
-            await llamaparse.execute(operation)
-        assert type(caught.value) is expected
-        assert (caught.value.status, caught.value.request_id) == (status, "r-1")
-    assert len(vendor.requests) == 2, "the SDK's own retries are off"
-
-
-async def test_a_validation_error_says_where(vendor, llamaparse):
-    vendor.says(422, {"detail": VALIDATION})
-    with pytest.raises(errors.Rejected, match=r"LlamaParse refused .*body\.tier: unknown tier"):
-        await llamaparse.execute(SUBMIT)
-
-
 async def test_retry_after_is_passed_on(vendor, llamaparse):
     vendor.says(429, {"detail": "slow"}, {"retry-after": "120"})
     with pytest.raises(errors.Throttled) as caught:

@@ -1,17 +1,14 @@
-"""The OpenAI adapter: requests, vectors, usage, limits, errors."""
+"""The OpenAI adapter: requests, vectors, usage, limits."""
 
 import base64
-import json
 
 import numpy as np
 import pytest
 
 from gristmill import errors
 from gristmill.contract import Origin, Settled, Usage
-from gristmill.services.failures import Answer
 from gristmill.services.openai import Embed, Embeddings, ListModels
 from gristmill.services.openai.adapter import rate_limits
-from gristmill.services.openai.errors import classify
 
 DIMENSIONS = 4
 TEXTS = ("river", "mill", "stone")
@@ -220,95 +217,3 @@ def test_unreadable_limits_are_left_out():
     assert rate_limits({}) == ()
     (limit,) = rate_limits({"x-ratelimit-limit-tokens": "many", "x-ratelimit-reset-tokens": "soon"})
     assert (limit.limit, limit.remaining, limit.reset) == (None, None, None)
-
-
-RATE = "Rate limit reached for M in organization org-X on tokens per min (TPM): Limit 1000000, Used 976163, Requested 70716. Please try again in 2.812s. Visit https://platform.openai.com/account/rate-limits to learn more."
-LARGE = "Request too large for M in organization org-X on tokens per min (TPM): Limit 30000, Requested 36055. The input or output tokens must be reduced in order to run successfully."
-TABLE = [
-    # status, type, code, message, error, retry after
-    (401, "invalid_request_error", "invalid_api_key", "Incorrect API key provided: sk-wrong****-key.", errors.Unauthorized, None),
-    (401, "invalid_request_error", None, "You didn't provide an API key", errors.Unauthorized, None),
-    (403, None, "unsupported_country_region_territory", "Country, region, or territory not supported", errors.Unauthorized, None),
-    (404, "invalid_request_error", "model_not_found", "The model `X` does not exist", errors.NotFound, None),
-    (400, "invalid_request_error", None, "Invalid 'input[1]': input cannot be an empty string.", errors.InvalidInput, None),
-    (400, "invalid_request_error", None, "Invalid 'input[0]': maximum input length is 8192 tokens.", errors.InvalidInput, None),
-    (400, "max_tokens_per_request", "max_tokens_per_request", "Requested 416735 tokens, max 300000 tokens per request", errors.TooLarge, None),
-    (413, None, None, "", errors.TooLarge, None),
-    (429, "tokens", "rate_limit_exceeded", RATE, errors.Throttled, 2.812),
-    (429, "requests", "rate_limit_exceeded", "requests per min (RPM): Limit 500, Used 500, Requested 1. Please try again in 120ms.", errors.Throttled, 0.12),
-    (429, "requests", "rate_limit_exceeded", "requests per day (RPD). Please try again in 7m12s.", errors.Throttled, 432),
-    (429, "tokens", "rate_limit_exceeded", LARGE, errors.TooLarge, None),
-    (429, "rate_limit_error", "slow_down", "Slow down", errors.Throttled, None),
-    (503, "rate_limit_error", "slow_down", "Slow down", errors.Throttled, None),
-    (429, "insufficient_quota", "insufficient_quota", "You exceeded your current quota", errors.QuotaExhausted, None),
-    (429, "insufficient_quota", "credit_balance_exhausted", "", errors.QuotaExhausted, None),
-    (429, "insufficient_quota", "project_spend_limit_exceeded", "", errors.QuotaExhausted, None),
-    (429, None, "organization_spend_limit_exceeded", "", errors.QuotaExhausted, None),
-    (429, None, "organization_usage_limit_exceeded", "", errors.QuotaExhausted, None),
-    (429, None, "billing_hard_limit_reached", "", errors.QuotaExhausted, None),
-    (429, None, "billing_not_active", "", errors.QuotaExhausted, None),
-    (429, "insufficient_quota", "some_new_code", "", errors.QuotaExhausted, None),
-    (503, "service_unavailable_error", "server_is_overloaded", "Our servers are currently overloaded.", errors.Unavailable, None),
-    (409, None, None, "", errors.Unavailable, None),
-    (500, "server_error", None, "The server had an error", errors.OutcomeUnknown, None),
-    (502, None, None, "", errors.OutcomeUnknown, None),
-    (504, None, None, "", errors.OutcomeUnknown, None),
-    (408, None, None, "", errors.OutcomeUnknown, None),
-    (307, None, None, "", errors.Rejected, None),
-]  # fmt: skip
-
-
-REFERENCE = "Please check the API reference: https://platform.openai.com/docs/api-reference."
-REFUSALS = [
-    # message of a 400, error, index
-    ("Invalid 'input[3]': input cannot be an empty string.", errors.InvalidInput, 3),
-    ("Invalid 'input[41]': maximum input length is 8192 tokens.", errors.InvalidInput, 41),
-    (f"'$.input' is invalid. {REFERENCE}", errors.InvalidInput, None),
-    ("Your input was flagged.", errors.InvalidInput, None),
-    ("", errors.InvalidInput, None),
-    ("Invalid 'input': array length must be 2048 or less.", errors.TooLarge, None),
-    ("Invalid 'input': input cannot be an empty array.", errors.Rejected, None),
-    ("you must provide a model parameter", errors.Rejected, None),
-    ("This model does not support specifying dimensions.", errors.Rejected, None),
-    (f"'$.dimensions' is invalid. {REFERENCE}", errors.Rejected, None),
-    ("Invalid value for 'dimensions' = 9999. Must be less than or equal to 1536.", errors.Rejected, None),
-    (f"'$.encoding_format' is invalid. {REFERENCE}", errors.Rejected, None),
-    (f"'$' is invalid. {REFERENCE}", errors.Rejected, None),
-    ("Unrecognized request argument supplied: inputs", errors.Rejected, None),
-    ("We could not parse the JSON body of your request.", errors.Rejected, None),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("row", REFUSALS)
-def test_a_refusal_says_whether_one_text_or_the_whole_request_is_to_blame(row):
-    message, expected, index = row
-    body = json.dumps({"error": {"message": message, "type": "invalid_request_error"}})
-    error = classify(Answer("openai", 400, {}, body, safe=False))
-    assert type(error) is expected
-    assert getattr(error, "index", None) == index
-
-
-@pytest.mark.parametrize("row", TABLE)
-async def test_every_error_of_the_vendor_is_named_after_its_effect(vendor, openai, row):
-    status, type_, code, message, expected, wait = row
-    body = {"error": {"message": message, "type": type_, "param": None, "code": code}}
-    vendor.says(status, body, {"x-request-id": "req_5"})
-    with pytest.raises(errors.ServiceError) as caught:
-        await openai.execute(embed())
-    error = caught.value
-    assert type(error) is expected
-    assert error.retry_after == (None if wait is None else pytest.approx(wait))
-    assert (error.service, error.status, error.request_id) == ("openai", status, "req_5")
-    assert error.advice
-    assert len(vendor.requests) == 1, "the SDK's own retries are off"
-
-
-async def test_a_page_instead_of_json_is_still_an_error_with_a_sentence(vendor, openai):
-    vendor.says(502, b"<html>Bad gateway</html>")
-    with pytest.raises(errors.OutcomeUnknown, match="HTTP 502 without a readable reason"):
-        await openai.execute(embed())
-
-
-def test_a_free_question_that_fails_at_the_server_had_no_effect():
-    answer = Answer("openai", 500, {}, "", safe=True)
-    assert type(classify(answer)) is errors.Unavailable

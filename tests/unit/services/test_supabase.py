@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from gristmill import errors
 from gristmill.contract import Origin
-from gristmill.services.failures import Answer
 from gristmill.services.supabase import (
     ByteRange,
     CopyObject,
@@ -27,7 +26,6 @@ from gristmill.services.supabase import (
     StoredObject,
     UploadObject,
     UploadSigned,
-    classify,
     public_url,
     storage_url,
 )
@@ -492,112 +490,6 @@ async def test_an_upload_answered_without_key_or_id_is_an_invalid_answer(
         vendor.says(200, body)
         with pytest.raises(errors.InvalidResponse):
             await supabase.execute(UploadObject("b", "a", path, "text/plain"))
-
-
-TABLE = [
-    # HTTP, body, error, code
-    (400, wire(400, "Error", "headers must have required property 'authorization'", "InvalidRequest"), errors.Unauthorized, "InvalidRequest"),
-    (400, wire(403, "Unauthorized", "Invalid Compact JWS", "AccessDenied"), errors.Unauthorized, "AccessDenied"),
-    (400, wire(403, "Unauthorized", "signature verification failed", "AccessDenied"), errors.Unauthorized, "AccessDenied"),
-    (403, wire(403, "Unauthorized", "Access denied: Invalid role", "AccessDenied"), errors.Unauthorized, "AccessDenied"),
-    (400, EXISTS, errors.Rejected, "BucketAlreadyExists"),
-    (400, wire(400, "Invalid Input", "Bucket name invalid", "InvalidBucketName"), errors.Rejected, "InvalidBucketName"),
-    (400, wire(413, "Payload too large", "The object exceeded the maximum allowed size", "EntityTooLarge"), errors.Rejected, "EntityTooLarge"),
-    (400, wire(415, "invalid_mime_type", "mime type application/pdf is not supported", "InvalidMimeType"), errors.Rejected, "InvalidMimeType"),
-    (400, NO_BUCKET, errors.NotFound, "NoSuchBucket"),
-    (400, NO_OBJECT, errors.NotFound, "NoSuchKey"),
-    (400, wire(400, "InvalidKey", "Invalid key: a", "InvalidKey"), errors.Rejected, "InvalidKey"),
-    (400, wire(503, "acquiring_lock_timeout", "lock", "LockTimeout"), errors.Unavailable, "LockTimeout"),
-    (400, wire(503, "x", "read only", "DatabaseReadOnly"), errors.Unavailable, "DatabaseReadOnly"),
-    (400, wire(423, "x", "locked", "ResourceLocked"), errors.Unavailable, "ResourceLocked"),
-    (429, wire(429, "too_many_connections", "too many clients", "SlowDown"), errors.Throttled, "SlowDown"),
-    (544, wire(544, "DatabaseTimeout", "timeout", "DatabaseTimeout"), errors.Unavailable, "DatabaseTimeout"),
-    (500, wire(500, "Internal", "Internal Server Error", "InternalError"), errors.Unavailable, "InternalError"),
-    (413, b"<html>Request Entity Too Large</html>", errors.Rejected, None),
-    (502, b"<html>Bad gateway</html>", errors.Unavailable, None),
-    (504, b"", errors.Unavailable, None),
-    (416, wire(416, "invalid_range", "invalid range provided", "InvalidRange"), errors.Rejected, "InvalidRange"),
-    (400, wire(409, "ResourceNotEmpty", "not empty", "ResourceNotEmpty"), errors.Rejected, "ResourceNotEmpty"),
-    (400, wire(404, "InvalidRequest", "The related resource does not exist", "InvalidRequest"), errors.NotFound, "InvalidRequest"),
-    (400, DENIED, errors.Unauthorized, "AccessDenied"),
-    (404, NO_OBJECT, errors.NotFound, "NoSuchKey"),
-    (500, wire(500, "DatabaseError", "database error, code: 22023", "DatabaseError"), errors.Unavailable, "DatabaseError"),
-]  # fmt: skip
-
-# Servers before July 2026 leave the code out; the older label has to do.
-OLDER = [
-    (http, {**body, "code": None}, kind) for http, body, kind, _ in TABLE if isinstance(body, dict)
-]
-
-
-@pytest.mark.parametrize("row", TABLE)
-async def test_every_error_of_the_vendor_is_named_after_its_effect(vendor, supabase, row):
-    status, body, expected, code = row
-    vendor.says(status, body)
-    with pytest.raises(errors.ServiceError) as caught:
-        await supabase.execute(SignUrl("documents", "a.pdf", 60))
-    assert type(caught.value) is expected
-    assert caught.value.code == code
-    assert caught.value.service == "supabase"
-    assert len(vendor.requests) == 1
-
-
-@pytest.mark.parametrize(("status", "body", "kind"), OLDER)
-def test_an_older_server_is_understood_by_status_and_label(status, body, kind):
-    without = {name: value for name, value in body.items() if name != "code"}
-    error = classify(Answer("supabase", status, {}, json.dumps(without), safe=True))
-    assert type(error) is kind
-    assert error.advice
-
-
-ADVICE = [
-    (NO_BUCKET, "Create the bucket"),
-    (wire(404, "InvalidRequest", "The related resource does not exist", "InvalidRequest"), "Create the bucket"),
-    (wire(404, "InvalidRequest", "The related resource does not exist", None), "Create the bucket"),
-    (NO_OBJECT, "SELECT policy"),
-    (KEY_EXISTS, "UploadObject"),
-    (DENIED, "INSERT to upload"),
-    (wire(403, "Unauthorized", "Invalid Compact JWS", "AccessDenied"), "SUPABASE_SERVICE_ROLE_KEY"),
-    (wire(403, "Unauthorized", "signature verification failed", None), "another project"),
-    (wire(403, "Unauthorized", '"exp" claim timestamp check failed', "AccessDenied"), "has expired"),
-    (wire(403, "Unauthorized", "Access denied: Invalid role", "AccessDenied"), "Only the service key"),
-    (wire(400, "InvalidKey", "Invalid key: a", "InvalidKey"), "legal_key"),
-    (wire(413, "Payload too large", "The object exceeded", "EntityTooLarge"), "size limit"),
-    (wire(415, "invalid_mime_type", "mime type x is not supported", None), "allowed types"),
-    (wire(544, "DatabaseTimeout", "timeout", "DatabaseTimeout"), "too slow"),
-    (wire(429, "too_many_connections", "", "SlowDown"), "Wait some seconds"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("body", "words"), ADVICE)
-def test_every_error_says_what_to_do(body, words):
-    error = classify(Answer("supabase", 400, {}, json.dumps(body), safe=True))
-    assert words in error.advice
-
-
-@pytest.mark.parametrize(
-    ("status", "words"), [(413, "size limit"), (544, "too slow"), (504, "again")]
-)
-def test_a_page_of_the_gateway_says_what_to_do_by_its_status(status, words):
-    error = classify(Answer("supabase", status, {}, "<html>", safe=True))
-    assert words in error.advice
-
-
-@given(
-    st.integers(400, 599),
-    st.recursive(
-        st.none() | st.integers() | st.text(max_size=9),
-        lambda inner: (
-            st.lists(inner, max_size=3)
-            | st.dictionaries(st.sampled_from(["statusCode", "error", "message", "code"]), inner)
-        ),
-    ),
-)
-def test_whatever_an_error_answer_holds_becomes_one_of_our_errors(status, body):
-    error = classify(Answer("supabase", status, {}, json.dumps(body), safe=True))
-    assert isinstance(error, errors.ServiceError)
-    assert str(error)
-    assert error.advice
 
 
 @pytest.mark.parametrize(

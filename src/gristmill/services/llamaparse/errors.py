@@ -47,7 +47,8 @@ _ADVICE: Final = {
     409: "The job is in another state by now: look at it; only a running one is cancelled.",
     410: _GONE,
     413: "The vendor takes files up to 512 MB; split it.",
-    429: "The free plan allows 20 requests a minute in all, looking at jobs included.",
+    429: "It goes on by itself, slower. GRISTMILL_RATE_LLAMAPARSE sets how fast to ask: the free"
+    " plan allows 20 requests a minute in all, looking at jobs included.",
 }
 _NO_KEY: Final = "Not authenticated"
 _NO_KEY_ADVICE: Final = (

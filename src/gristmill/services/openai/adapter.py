@@ -34,7 +34,7 @@ import numpy.typing as npt
 import orjson
 
 from gristmill.contract import Demand, Operation, RateLimitFeedback, Settled, Usage
-from gristmill.errors import InvalidInput, Rejected, ServiceError, TooLarge
+from gristmill.errors import GristmillError, InvalidInput, Rejected, ServiceError, TooLarge
 from gristmill.services import failures
 from gristmill.services.adapter import Adapter, Handler, Reply
 from gristmill.services.openai.batching import (
@@ -163,7 +163,7 @@ class OpenAI(Adapter["AsyncOpenAI"]):
 
         return cast("httpx.Response", error.response) if isinstance(error, APIStatusError) else None
 
-    def _classify(self, answer: failures.Answer) -> ServiceError:
+    def _classify(self, answer: failures.Answer) -> GristmillError:
         return classify(answer)
 
     def _rate_limits(self, response: httpx.Response) -> tuple[RateLimitFeedback, ...]:

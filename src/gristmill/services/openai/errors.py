@@ -12,6 +12,10 @@ Rules of the vendor relied on here, with their source:
   minute. (guide "Error codes")
 - Retry-After is a floor, and may be missing; the text says "try again in 2.812s". (guide "Rate
   limits")
+- 401 also stands for a key outside its organization or its list of addresses, 403 for a country
+  that is not served. (guide "Error codes")
+- A model that the key may not use is a 404 with `model_not_found`. (error texts of the live
+  service)
 - Which inputs a 400 of unknown text is about is not published: it may be one of them.
 """
 
@@ -21,12 +25,15 @@ from typing import Final
 import orjson
 
 from gristmill.errors import (
+    GristmillError,
     InvalidInput,
+    Misconfigured,
+    NotFound,
     QuotaExhausted,
     Rejected,
-    ServiceError,
     Throttled,
     TooLarge,
+    Unauthorized,
     Unavailable,
 )
 from gristmill.services import failures
@@ -46,6 +53,22 @@ _NO_CREDIT: Final = frozenset(
 _TOO_FAST: Final = frozenset({"rate_limit_exceeded", "slow_down"})
 _TOO_MANY_TOKENS: Final = "max_tokens_per_request"
 
+_NO_MODEL: Final = "model_not_found"
+
+_ADVICE: Final = {
+    _NO_MODEL: "Let the key's project use this model at the vendor, or choose another one:"
+    " GRISTMILL_EMBEDDING_MODEL.",
+    "invalid_api_key": "Check OPENAI_API_KEY.",
+    "unsupported_country_region_territory": "Call from a country that the vendor serves.",
+}
+# Where a code says nothing, the words do.
+_ADVICE_BY_WORDS: Final = {
+    "You didn't provide an API key": "No key arrived; check OPENAI_BASE_URL, and what stands"
+    " between here and the vendor.",
+    "IP ": "Add this machine's address to those that the project allows, at the vendor.",
+    "organization": "Add the key's owner to the organization, at the vendor.",
+}
+
 _BAD_INPUT: Final = re.compile(r"'input\[(\d{1,9})\]'", re.ASCII)
 # What a 400 says when no other input would do better: another field, or no input at all.
 _ABOUT_REQUEST: Final = re.compile(
@@ -53,13 +76,19 @@ _ABOUT_REQUEST: Final = re.compile(
 )
 
 
-def classify(answer: failures.Answer) -> ServiceError:
+def classify(answer: failures.Answer) -> GristmillError:
     """Our error for an answer of OpenAI: by its code first, then by its status."""
     code, kind_of_error, message = _error_fields(answer.text)
     codes = {code, kind_of_error}
     kind = failures.by_status(answer.status, safe=answer.safe)
-    advice = ""
-    if codes & _NO_CREDIT:
+    advice = _ADVICE.get(code or "", "")
+    if kind is NotFound and code != _NO_MODEL:
+        return _wrong_address(answer.status, message)
+    if code == _NO_MODEL:
+        kind = Unauthorized
+    elif kind is Unauthorized:
+        advice = advice or _by_words(message)
+    elif codes & _NO_CREDIT:
         kind = QuotaExhausted
     elif message.startswith("Request too large"):
         kind, advice = TooLarge, "Send fewer tokens in one request than the limit of a minute."
@@ -73,6 +102,19 @@ def classify(answer: failures.Answer) -> ServiceError:
     if isinstance(error, InvalidInput):
         error.index = _named(message)
     return error
+
+
+def _wrong_address(status: int, message: str) -> Misconfigured:
+    """Embeddings and models are always there: another service, or another path, has answered."""
+    said = failures.masked(message) or "it gave no reason"
+    return Misconfigured(
+        f"What answers as OpenAI has no embeddings ({status}): {said.rstrip('.')}.",
+        advice="Check OPENAI_BASE_URL; the vendor's own address is https://api.openai.com/v1.",
+    )
+
+
+def _by_words(message: str) -> str:
+    return next((advice for words, advice in _ADVICE_BY_WORDS.items() if words in message), "")
 
 
 def _rejected(status: int, codes: set[str | None], message: str) -> type[Rejected]:

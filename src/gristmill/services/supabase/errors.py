@@ -33,6 +33,9 @@ class _Meaning:
     advice: str
 
 
+_LOCKED: Final = _Meaning(
+    Unavailable, "Somebody else writes this key now; it is tried again by itself."
+)
 _BY_CODE: Final = {
     NO_BUCKET: _Meaning(
         NotFound,
@@ -69,15 +72,22 @@ _BY_CODE: Final = {
     ),
     "TenantNotFound": _Meaning(Unauthorized, "Check the project's address; no such project."),
     "DatabaseTimeout": _Meaning(
-        None, "The project's database is too slow; try again, then look at its load."
+        None,
+        "The project's database is too slow. It is tried again by itself; look at the database's"
+        " load if it stays so.",
     ),
-    "DatabaseConnectionLimit": _Meaning(Unavailable, "Try again with fewer calls at once."),
+    "DatabaseConnectionLimit": _Meaning(
+        Unavailable, "It is tried again by itself; lower GRISTMILL_CONCURRENCY if it stays so."
+    ),
     "DatabaseReadOnly": _Meaning(
         Unavailable, "The project's database takes no writes, often as its disk is full; free it."
     ),
-    "LockTimeout": _Meaning(Unavailable, "Somebody else writes this key now; try again."),
-    "ResourceLocked": _Meaning(Unavailable, "Somebody else writes this key now; try again."),
-    "SlowDown": _Meaning(Throttled, "Wait some seconds; make fewer calls at once if it repeats."),
+    "LockTimeout": _LOCKED,
+    "ResourceLocked": _LOCKED,
+    "SlowDown": _Meaning(
+        Throttled,
+        "It goes on by itself, slower; lower GRISTMILL_CONCURRENCY if it stays so.",
+    ),
 }
 
 # How servers without `code` name the same: statusCode and the older label. The last stands for the
@@ -103,16 +113,21 @@ _BY_STATUS: Final = {
     544: "DatabaseTimeout",
 }
 
+_NO_KEY_OF_IT: Final = (
+    "This is no key of the project: set SUPABASE_SERVICE_ROLE_KEY from its API settings, and the"
+    " project's own address, as an sb_secret key works only there."
+)
+# What the database says to a role that it does not have. (source of the server)
+_NO_ROLE: Final = "code: 22023"
+
 # One code stands for every refusal; the words tell which. Lower case.
 _BY_WORDS: Final = {
     "row-level security": (
         "Use the service key, or give this key's role a policy on storage.objects: INSERT to"
         " upload, with SELECT and UPDATE to replace or move, DELETE to remove."
     ),
-    "invalid compact jws": (
-        "This is no key of the project: set SUPABASE_SERVICE_ROLE_KEY from its API settings, and"
-        " the project's own address, as an sb_secret key works only there."
-    ),
+    "invalid compact jws": _NO_KEY_OF_IT,
+    '"alg"': _NO_KEY_OF_IT,
     "signature verification": "The key belongs to another project; take this project's own.",
     '"exp" claim': "The key was a session's token and has expired; use the service key.",
     "invalid role": "Only the service key may do this.",
@@ -158,6 +173,9 @@ def classify(answer: failures.Answer) -> ServiceError:
 def _unnamed(fields: Fields) -> _Meaning:
     """Refusals share one code or have none; their words tell them apart."""
     words = fields.message.lower()
+    if _NO_ROLE in words:
+        advice = "The key names a role that the project does not have; use the service key."
+        return _Meaning(Unauthorized, advice)
     nobody = fields.status == 400 and "authorization" in words
     if fields.status not in {401, 403} and not nobody:
         return _Meaning(None, "")
