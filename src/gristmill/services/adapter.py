@@ -124,9 +124,10 @@ class Adapter(ServiceInterface, Generic[Sdk]):
                 reply = await handler(sdk, operation)
         except Exception as error:
             failed = self._translated(error, operation)
-            if failed is error:
+            if not isinstance(failed, GristmillError):
                 raise
-            raise failed from None  # the SDK's exception may quote headers and addresses
+            # The SDK's exception, and the frames that it came through, may hold headers and keys.
+            raise failed.with_traceback(None) from None
         return self._result(reply, self._clock() - started)
 
     async def get_health(self) -> ServiceHealth:

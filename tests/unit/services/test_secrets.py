@@ -51,6 +51,7 @@ FAILURES = {
     "no HTTP": _garbage,
     "cut": _breaks_off,
     "redirect": _echo(307),
+    "not there": _echo(404),
 }
 
 
