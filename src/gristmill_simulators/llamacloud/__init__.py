@@ -9,8 +9,9 @@ Faithful:
 - every field of a submission is checked as the SDK's types and docstrings say: unknown keys on
   all levels, a version of another tier, what a tier does not have, page ranges, limits of
   timeouts;
-- documents are really parsed: PDF by liteparse, DOCX, PPTX, XLSX, HTML, CSV and Markdown by small
-  readers; `target_pages` (1-based) and `max_pages`; 64 KB of text a page, the rest is dropped;
+- documents are really parsed: PDF by liteparse, DOCX, PPTX, XLSX, ODT, ODP, ODS, EPUB, RTF, HTML,
+  CSV and Markdown by small readers; `target_pages` (1-based) and `max_pages`; 64 KB of text a page,
+  the rest is dropped;
 - every value of `expand`, repeated or joined by commas; `items` are made from the page's
   Markdown: headings, text, tables with rows, CSV and HTML, nested lists, code, links, images;
   forms are made of lines to fill in and boxes to tick; result files come by presigned URLs that
@@ -35,13 +36,14 @@ Faithful:
   00000000-0000-4000-8000-51b01a7e0c60; others are not found.
 
 Not faithful:
-- no model reads anything: all tiers give the same text, images have no words, pages of DOCX and
-  HTML are breaks in the file or 3,000 characters, text keeps lines but no columns, items have no
-  boxes, screenshots are white, a confidence is 0.97, or 0.5 for a page without words;
+- no model reads anything: all tiers give the same text, images have no words, pages of DOCX, ODT
+  and HTML are breaks in the file or 3,000 characters, text keeps lines but no columns, items have
+  no boxes, screenshots are white, a confidence is 0.97, or 0.5 for a page without words; other
+  types of the vendor's list (old Office, iWork, SVG, sound, video) are unsupported;
 - options that shape the output are checked and change the cache key, but not the text, but for
   `extract_printed_page_number`, `images_to_save`, `save_output_pdf` (PDF only, the source
   itself), `tables_as_spreadsheet` and stripped outputs; word boxes are never made; auto mode
-  never triggers; chart parsing costs nothing; there is no audio;
+  never triggers; chart parsing costs nothing;
 - `source_url` is fetched from loopback addresses only, others are refused with 400; `http_proxy`
   is checked and not used;
 - webhooks are accepted for, and by default only sent to, loopback addresses; what goes elsewhere

@@ -124,6 +124,93 @@ def test_delimited_values_become_one_table(write):
     ]
 
 
+def odf(body: str) -> dict[str, str]:
+    names = ["office", "text", "table", "drawing"]
+    spaces = " ".join(
+        f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in names
+    )
+    return {
+        "content.xml": f"<office:document-content {spaces}><office:body>{body}</office:body>"
+        "</office:document-content>"
+    }
+
+
+def test_odt_headings_lists_tables_blanks_and_page_breaks(write):
+    parts = odf(
+        "<office:text><text:h text:outline-level='2'>Mill</text:h>"
+        "<text:section><text:p>Grain<text:s text:c='2'/><text:span>and</text:span> toll</text:p>"
+        "</text:section><text:list><text:list-item><text:p>rye</text:p></text:list-item>"
+        "</text:list><text:p>One<text:soft-page-break/>Two</text:p>"
+        "<table:table><table:table-row><table:table-cell><text:p>a</text:p></table:table-cell>"
+        "<table:table-cell table:number-columns-repeated='2'><text:p>b</text:p></table:table-cell>"
+        "</table:table-row></table:table></office:text>"
+    )
+    assert markdown(write("a.odt", parts)) == [
+        "## Mill\n\nGrain  and toll\n\n- rye\n\nOne",
+        "Two\n\n| a | b | b |\n| --- | --- | --- |",
+    ]
+
+
+def test_each_sheet_and_each_slide_of_an_opendocument_is_a_page(write):
+    sheets = "".join(
+        f"<table:table table:name='{name}'><table:table-row><table:table-cell>"
+        f"<text:p>{name}</text:p></table:table-cell><table:table-cell"
+        " table:number-columns-repeated='16384'/></table:table-row></table:table>"
+        for name in ("rye", "oats")
+    )
+    found = markdown(write("a.ods", odf(f"<office:spreadsheet>{sheets}</office:spreadsheet>")))
+    assert [page.split("\n")[0] for page in found] == ["# rye", "# oats"]
+    slide = "<drawing:page><drawing:frame><text:p>{}</text:p></drawing:frame></drawing:page>"
+    slides = slide.format("first") + slide.format("second")
+    parts = odf(f"<office:presentation>{slides}</office:presentation>")
+    assert markdown(write("a.odp", parts)) == ["first", "second"]
+
+
+def test_the_chapters_of_a_book_come_in_its_own_order(write):
+    parts = {
+        "META-INF/container.xml": "<container"
+        " xmlns='urn:oasis:names:tc:opendocument:xmlns:container'><rootfiles>"
+        "<rootfile full-path='OPS/book.opf'/></rootfiles></container>",
+        "OPS/book.opf": "<package xmlns='http://www.idpf.org/2007/opf'><manifest>"
+        "<item id='one' href='a%20b.xhtml'/><item id='two' href='../c.xhtml#x'/></manifest>"
+        "<spine><itemref idref='two'/><itemref idref='one'/><itemref idref='none'/></spine>"
+        "</package>",
+        "OPS/a b.xhtml": "<!DOCTYPE html><html><body><h1>Oats</h1></body></html>",
+        "c.xhtml": "<html><body><p>Rye &amp; barley</p></body></html>",
+    }
+    assert markdown(write("a.epub", parts)) == ["Rye & barley", "# Oats"]
+
+
+def test_rtf_keeps_words_in_any_script_and_drops_fonts_and_pictures(write):
+    text = (
+        rb"{\rtf1\ansi{\fonttbl{\f0 Arial;}}{\*\secret x}{\info{\title t}}"
+        rb"\pard Gr\'fcn \u9734?\uc0\u55357\u56832 rye\par {\pict 0f0f}Two\page Three\{\}}"
+    )
+    assert markdown(write("a.rtf", text)) == ["Grün ☆😀rye\n\nTwo", "Three{}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "number"),
+    [
+        ("a.png", b"\x89PNG\r\n\x1a\n" + b"\0" * 50, 1),
+        ("a.jpg", b"\xff\xd8\xff\xe0", 1),
+        ("a.tiff", b"II*\0\x08\0\0\0" + (b"\0\0\x0e\0\0\0" + b"\0\0\0\0\0\0"), 2),
+        ("a.tif", b"MM\0*\0\0\0\x08" + b"\0\0" + b"\0\0\0\x08", 1_000),  # in a circle
+    ],
+)
+def test_a_picture_is_a_page_without_a_word(write, name, content, number):
+    assert markdown(write(name, content)) == [""] * number
+
+
+def test_a_pdf_may_begin_after_other_bytes(write):
+    buffer = io.BytesIO()
+    canvas = Canvas(buffer)
+    canvas.drawString(72, 700, "wheat")
+    canvas.save()
+    head = b"Received: from mill\r\n" * 40
+    assert markdown(write("a.pdf", head + buffer.getvalue())) == ["wheat"]
+
+
 def test_a_pdf_without_an_extension_is_known_by_its_head(write):
     buffer = io.BytesIO()
     canvas = Canvas(buffer)
@@ -196,10 +283,27 @@ def test_other_types_are_unsupported(refused, name):
 
 
 @given(
-    name=st.sampled_from(["a.html", "a.csv", "a.md", "a.docx", "a.pptx", "a.xlsx"]),
+    name=st.sampled_from(
+        [
+            "a.html",
+            "a.csv",
+            "a.md",
+            "a.docx",
+            "a.pptx",
+            "a.xlsx",
+            "a.odt",
+            "a.epub",
+            "a.rtf",
+            "a.tiff",
+            "a.png",
+        ]
+    ),
     content=st.binary(min_size=1, max_size=400),
     head=st.sampled_from(
-        [b"", b"PK\x03\x04", b"PK\x05\x06" + b"\0" * 18, b"<table><tr><td>", b"a,b\n"]
+        [
+            *(b"", b"PK\x03\x04", b"PK\x05\x06" + b"\0" * 18, b"<table><tr><td>", b"a,b\n"),
+            *(b"{\\rtf1 ", b"II*\0\x08\0\0\0", b"MM\0*"),
+        ]
     ),
 )
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])

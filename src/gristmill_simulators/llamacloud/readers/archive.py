@@ -42,6 +42,12 @@ class Archive:
             raise Unreadable("PDF_IS_BROKEN", f"{name} is no well-formed XML") from None
         return root
 
+    def text(self, name: str) -> str:
+        """A part as text, UTF-8 or UTF-16 by its first bytes; the part must be there."""
+        data = self._bytes(name)
+        marked = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+        return data.decode("utf-16" if marked else "utf-8-sig", "replace")
+
     def _bytes(self, name: str) -> bytes:
         try:
             with self._zip.open(name) as part:

@@ -5,6 +5,7 @@ from pathlib import Path
 from gristmill_simulators.llamacloud.pages import Wanted
 from gristmill_simulators.llamacloud.readers.document import Page, Unreadable
 
+_HEADER_WITHIN = 1024 + len(b"%PDF-")  # bytes; ISO 32000, implementation notes
 _ALL_PAGES = 1_000_000  # the default cuts after 1,000 pages without a word
 
 
@@ -19,7 +20,7 @@ def read(path: Path, wanted: Wanted) -> list[Page]:
         target_pages=_ranges(wanted),
     )
     try:
-        result = parser.parse(path.read_bytes())
+        result = parser.parse(_from_header(path.read_bytes()))
     except ParseError as error:
         raise _refusal(str(error)) from None
     return [
@@ -27,6 +28,12 @@ def read(path: Path, wanted: Wanted) -> list[Page]:
         Page(p.page_num, p.markdown if p.text.strip() else "", p.text, p.width, p.height)
         for p in result.pages
     ]
+
+
+def _from_header(data: bytes) -> bytes:
+    """Other bytes may stand before the document: a mail's head, or a server's."""
+    start = data.find(b"%PDF-", 0, _HEADER_WITHIN)
+    return data[start:] if start > 0 else data
 
 
 def _ranges(wanted: Wanted) -> str | None:

@@ -4,23 +4,41 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from gristmill_simulators.llamacloud.pages import Wanted
-from gristmill_simulators.llamacloud.readers import docx, pdf, plain, pptx, webpage, xlsx
+from gristmill_simulators.llamacloud.readers import (
+    docx,
+    epub,
+    opendocument,
+    pdf,
+    picture,
+    plain,
+    pptx,
+    rtf,
+    webpage,
+    xlsx,
+)
 from gristmill_simulators.llamacloud.readers.document import Page, Unreadable
 
+_PICTURES = ("bmp", "gif", "jpeg", "jpg", "png", "tif", "tiff", "webp")
 _READERS: dict[str, Callable[[Path, Wanted], list[Page]]] = {
+    **dict.fromkeys(_PICTURES, picture.read),
     "csv": plain.read_delimited,
     "docx": docx.read,
+    "epub": epub.read,
     "htm": webpage.read,
     "html": webpage.read,
     "markdown": plain.read_markdown,
     "md": plain.read_markdown,
+    "odp": opendocument.read,
+    "ods": opendocument.read,
+    "odt": opendocument.read,
     "pdf": pdf.read,
     "pptx": pptx.read,
+    "rtf": rtf.read,
     "tsv": plain.read_delimited,
     "xhtml": webpage.read,
     "xlsx": xlsx.read,
 }
-_SPREADSHEETS = {"csv", "tsv", "xlsx"}
+_SPREADSHEETS = {"csv", "ods", "tsv", "xlsx"}
 
 
 def read(path: Path, name: str, wanted: Wanted) -> list[Page]:

@@ -17,10 +17,15 @@ _BLOCKS = frozenset(_BLOCK_TAGS.split())
 
 
 def read(path: Path, wanted: Wanted) -> list[Page]:
+    return pages(paginated(blocks(path.read_text("utf-8", "replace"))), wanted)
+
+
+def blocks(html: str) -> Iterator[str]:
+    """Headings, paragraphs, list items and tables as Markdown."""
     reader = _Reader()
-    reader.feed(path.read_text("utf-8", "replace"))
+    reader.feed(html)
     reader.close()
-    return pages(paginated(reader.blocks()), wanted)
+    return reader.blocks()
 
 
 class _Reader(HTMLParser):
