@@ -10,7 +10,9 @@ USAGE = "/api/v1/beta/usage-metrics"
 
 async def usage(llama, path: str = USAGE, **params) -> dict:
     """The SDK has no method for it; this is its documented way to call anything."""
-    return await llama.get(path, cast_to=object, options={"params": params})
+    (project,) = await llama.projects.list()
+    whose = {"organization_id": project.organization_id}
+    return await llama.get(path, cast_to=object, options={"params": whose | params})
 
 
 async def billed(control) -> dict:
@@ -186,6 +188,19 @@ async def test_a_bill_is_not_seen_before_the_end_of_its_job(llama, control, cloc
     assert (await usage(llama, event_aggregation_key=job_id))["items"] == []
     clock.advance(61)
     assert len((await usage(llama, event_aggregation_key=job_id))["items"]) == 1
+
+
+async def test_usage_is_that_of_an_organization_which_has_to_be_named(llama):
+    with pytest.raises(llama_cloud.UnprocessableEntityError, match="organization_id"):
+        await llama.get(USAGE, cast_to=object)
+
+
+async def test_the_project_of_a_key_says_which_organization_it_is_under(llama):
+    (project,) = await llama.projects.list()
+    assert (await llama.projects.get(project.id)) == project
+    assert project.organization_id != project.id
+    with pytest.raises(llama_cloud.NotFoundError):
+        await llama.projects.get("00000000-0000-4000-8000-000000000000")
 
 
 async def test_usage_is_summed_by_what_one_asks_for(llama, control):

@@ -4,8 +4,9 @@ Faithful:
 - `files` create, list (filters, three orders, pages), retrieve and `expand=download_url`,
   content, delete; `parsing` create by file, by `source_url` on this machine and by multipart
   upload, get, list with all filters, cancel, delete, list_versions; `webhook_configs`;
-  `configurations` of parse options; usage metrics as rows and summed up; status codes, id shapes,
-  `detail` error bodies, both 401 texts, 422 with `loc`, 410 and 404 for version 1;
+  `configurations` of parse options; `projects` list and get; usage metrics of an organization, as
+  rows and summed up; status codes, id shapes, `detail` error bodies, both 401 texts, 422 with
+  `loc`, 410 and 404 for version 1;
 - every field of a submission is checked as the SDK's types and docstrings say: unknown keys on
   all levels, a version of another tier, what a tier does not have, page ranges, limits of
   timeouts;

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from gristmill_simulators.llamacloud import billing, errors, presigned, query, state
+from gristmill_simulators.llamacloud import billing, errors, presigned, projects, query, state
 from gristmill_simulators.llamacloud.admission import Admission
 from gristmill_simulators.llamacloud.configurations import Configurations
 from gristmill_simulators.llamacloud.delivery import Sender
@@ -63,6 +63,7 @@ class LlamaCloud:
             *self._webhook_routes("/api/v1/beta/webhook-configs"),
             *self._configuration_routes("/api/v1/beta/configurations"),
             *self._usage_routes("/api/v1/beta/usage-metrics"),
+            *self._project_routes("/api/v1/projects"),
             self._open("GET", presigned.PATH, "presigned", self._download),
             self._route("*", "/api/v1/parsing/{path:path}", "legacy", _legacy),
             self._route("*", "/{path:path}", "unknown", _unknown),
@@ -141,6 +142,12 @@ class LlamaCloud:
         return [
             self._route("GET", path, "usage.list", usage.rows),
             self._route("GET", path + "/aggregate", "usage.aggregate", usage.aggregate),
+        ]
+
+    def _project_routes(self, path: str) -> list[BaseRoute]:
+        return [
+            self._route("GET", path, "projects.list", projects.list_projects),
+            self._route("GET", path + "/{id}", "projects.get", projects.retrieve),
         ]
 
     def _route(self, method: str, path: str, name: str, handler: Handler) -> BaseRoute:

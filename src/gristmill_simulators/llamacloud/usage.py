@@ -1,4 +1,4 @@
-"""`/api/v1/beta/usage-metrics`: the bills as rows, and summed up."""
+"""`/api/v1/beta/usage-metrics`: the bills of an organization as rows, and summed up."""
 
 import sqlite3
 from typing import Any
@@ -60,6 +60,9 @@ class Usage:
         return json({"group_by": group_by, "buckets": buckets})
 
     def _filters(self, request: Request) -> tuple[str, list[Any]]:
+        """Raises LlamaCloudError (422) where it is not said whose bills they are."""
+        if "organization_id" not in request.query_params:
+            raise invalid_field(["query", "organization_id"], "Field required", None)
         where: list[str] = ["settles_at <= ?"]
         parameters: list[Any] = [self._simulator.clock()]
         params = request.query_params

@@ -3,6 +3,7 @@
 import itertools
 import json
 from datetime import UTC, datetime
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -16,6 +17,7 @@ from gristmill.services.llamaparse import (
     GetParseText,
     GetParseUsage,
     ListParseJobs,
+    ListUsage,
     ParseStatus,
     SubmitParse,
     UploadFile,
@@ -153,3 +155,50 @@ async def test_a_reason_of_any_length_is_cut_after_keys_are_masked(vendor, llama
     (job,) = (await llamaparse.execute(ListParseJobs(("pjb-1",)))).value
     assert len(job.error) <= 2_000
     assert "llx-" not in job.error
+
+
+PROJECT = [{"id": "p-1", "organization_id": "o-1", "name": "Default"}]
+ROW = {
+    "event_aggregation_key": "pjb-1",
+    "event_type": "pages_parsed",
+    "value": 2,
+    "credits": 6.0,
+    "day": "2026-11-02",
+}
+
+
+async def test_books_are_asked_for_by_their_organization_which_is_asked_for_once(
+    vendor, llamaparse
+):
+    vendor.says(200, PROJECT)
+    vendor.says(200, {"items": [ROW], "next_page_token": "more"})
+    vendor.says(200, {"items": [], "next_page_token": None})
+    first = await llamaparse.execute(ListUsage(SINCE.date()))
+    last = await llamaparse.execute(ListUsage(SINCE.date(), first.value.following))
+    assert (first.requests, last.requests) == (2, 1)
+    assert (last.value.rows, last.value.following) == ((), None)
+    asked = [parse_qs(urlsplit(request.target).query) for request in vendor.requests[1:]]
+    since = {"organization_id": ["o-1"], "page_size": ["1000"], "day_on_or_after": ["2026-11-01"]}
+    assert asked == [since, since | {"page_token": ["more"]}]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [{"credits": -1}, {"credits": "many"}, {"event_aggregation_key": None}, {"day": 3}],
+    ids=str,
+)
+async def test_a_line_of_the_books_that_makes_no_sense_is_no_answer(vendor, llamaparse, row):
+    vendor.says(200, PROJECT)
+    vendor.says(200, {"items": [ROW | row]})
+    with pytest.raises(errors.InvalidResponse):
+        await llamaparse.execute(ListUsage(SINCE.date()))
+
+
+async def test_a_key_that_is_under_no_organization_or_under_several_has_no_books(
+    vendor, llamaparse
+):
+    vendor.says(200, [])
+    vendor.says(200, [*PROJECT, PROJECT[0] | {"organization_id": "o-2"}])
+    for _ in range(2):
+        with pytest.raises(errors.InvalidResponse):
+            await llamaparse.execute(ListUsage(SINCE.date()))

@@ -1,6 +1,7 @@
 """Every operation of LlamaParse, against the simulator over a real socket."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
@@ -24,6 +25,7 @@ from gristmill.services.llamaparse import (
     GetParseUsage,
     ListParseUsage,
     ListParseVersions,
+    ListUsage,
     LlamaParse,
     PageItems,
     ParseStatus,
@@ -139,7 +141,17 @@ async def test_the_books_agree_with_the_bill(parser, parsed):
     assert (await parser.execute(GetParseUsage(job_id))).value == 6
     rows = (await parser.execute(ListParseUsage(job_id))).value
     assert sum(row.credits for row in rows) == 6
-    assert UsageRow(rows[0].event, Decimal(2), Decimal("6.0"), rows[0].day) == rows[0]
+    assert UsageRow(job_id, rows[0].event, Decimal(2), Decimal("6.0"), rows[0].day) == rows[0]
+
+
+async def test_the_books_of_everybody_are_read_page_by_page_from_a_day_on(parser, parsed, control):
+    control.reset()
+    jobs = [await parsed(f"Wheat {n}") for n in range(3)]
+    today = datetime.now(UTC).date()
+    page = (await parser.execute(ListUsage(today))).value
+    assert [row.job_id for row in page.rows] == jobs
+    assert page.following is None
+    assert (await parser.execute(ListUsage(today + timedelta(days=1)))).value.rows == ()
 
 
 async def test_languages_and_a_deadline_are_taken_by_the_vendor(parser, parsed):

@@ -24,8 +24,8 @@ Rules of the vendor relied on here, with their source:
   fixed list. Neither has a price. (SDK types, pricing page)
 - Items of a page are objects with a `type`; a new type makes the SDK give up typing the whole page,
   so they are handed on as they are. (SDK source)
-- Usage rows are found by `event_aggregation_key`, the job's id; no method of the SDK asks for them.
-  (API reference)
+- Usage rows are those of an organization, which has to be named; `event_aggregation_key` is the
+  job's id. No method of the SDK asks for them. (API reference)
 - A job that has ended cannot be cancelled, and one that runs not be deleted; with which status it
   says so is not published. (SDK docstrings)
 """
@@ -51,11 +51,12 @@ from gristmill.services.llamaparse.answers import (
     read_items,
     read_job,
     read_metadata,
+    read_organization,
     read_own_job,
     read_pages,
     read_result,
     read_submitted,
-    read_usage_row,
+    read_usage,
     read_versions,
     submit_arguments,
 )
@@ -76,6 +77,7 @@ from gristmill.services.llamaparse.operations import (
     ListParseJobs,
     ListParseUsage,
     ListParseVersions,
+    ListUsage,
     PageItems,
     PageMetadata,
     ParsedPage,
@@ -84,6 +86,7 @@ from gristmill.services.llamaparse.operations import (
     ParseVersions,
     SubmitParse,
     UploadFile,
+    UsagePage,
     UsageRow,
     VendorFile,
 )
@@ -93,6 +96,7 @@ if TYPE_CHECKING:
 
 MOST_LISTED = 200  # pages of a list of jobs; one that goes on is no list of ours
 _PAGE_SIZE = JOBS_PER_REQUEST
+_USAGE_PAGE_SIZE = 1000
 _USAGE_PATH = "/api/v1/beta/usage-metrics"
 
 
@@ -101,6 +105,7 @@ class LlamaParse(Adapter["AsyncLlamaCloud"]):
 
     service = "llamaparse"
     sdk_modules = ("llama_cloud", "llama_cloud.resources.parsing", "llama_cloud.resources.files")
+    _organization: str | None = None
 
     def _build(self) -> "AsyncLlamaCloud":
         from llama_cloud import AsyncLlamaCloud  # noqa: PLC0415 — `_loaded` did it off the loop
@@ -128,7 +133,8 @@ class LlamaParse(Adapter["AsyncLlamaCloud"]):
             GetParseItems: self._items_of,
             GetParseMetadata: self._metadata_of,
             GetParseUsage: self._usage,
-            ListParseUsage: self._usage_rows,
+            ListParseUsage: self._usage_of,
+            ListUsage: self._usage_since,
             ListParseVersions: self._versions,
             CancelParse: self._cancel,
             DeleteParse: self._delete_job,
@@ -245,18 +251,34 @@ class LlamaParse(Adapter["AsyncLlamaCloud"]):
             value = read(body)
         return Reply(value, response)
 
-    async def _usage_rows(
+    async def _usage_of(
         self, sdk: "AsyncLlamaCloud", operation: ListParseUsage
     ) -> Reply[tuple[UsageRow, ...]]:
+        reply = await self._usage_page(sdk, {"event_aggregation_key": operation.job_id})
+        return Reply(reply.value.rows, reply.response, requests=reply.requests)
+
+    async def _usage_since(self, sdk: "AsyncLlamaCloud", operation: ListUsage) -> Reply[UsagePage]:
+        asked = {"day_on_or_after": operation.since.isoformat(), "page_size": _USAGE_PAGE_SIZE}
+        if operation.page is not None:
+            asked["page_token"] = operation.page
+        return await self._usage_page(sdk, asked)
+
+    async def _usage_page(self, sdk: "AsyncLlamaCloud", asked: dict[str, Any]) -> Reply[UsagePage]:
+        requests = 1 if self._organization else 2
+        asked["organization_id"] = await self._organization_of(sdk)
         # The SDK has no method for it; this is its way to call anything.
-        response = await sdk.get(
-            _USAGE_PATH,
-            cast_to=httpx.Response,
-            options={"params": {"event_aggregation_key": operation.job_id}},
-        )
+        response = await sdk.get(_USAGE_PATH, cast_to=httpx.Response, options={"params": asked})
         with failures.reading(self.service, response):
-            rows = tuple(map(read_usage_row, orjson.loads(response.content)["items"]))
-        return Reply(rows, response)
+            page = read_usage(orjson.loads(response.content))
+        return Reply(page, response, requests=requests)
+
+    async def _organization_of(self, sdk: "AsyncLlamaCloud") -> str:
+        """Whose the key is, which does not change; asked once."""
+        if self._organization is None:
+            raw = await sdk.projects.with_raw_response.list()
+            with failures.reading(self.service, raw.http_response):
+                self._organization = read_organization(orjson.loads(raw.http_response.content))
+        return self._organization
 
     async def _versions(
         self, sdk: "AsyncLlamaCloud", operation: ListParseVersions

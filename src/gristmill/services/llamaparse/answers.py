@@ -4,7 +4,7 @@ An answer is not believed to be about what was asked: the job, the tag and the p
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from gristmill.services.llamaparse.operations import (
     ParseStatus,
     ParseVersions,
     SubmitParse,
+    UsagePage,
     UsageRow,
     Webhook,
 )
@@ -148,9 +149,23 @@ def read_versions(body: Mapping[str, Any]) -> ParseVersions:
     )
 
 
-def read_usage_row(item: Mapping[str, Any]) -> UsageRow:
-    """One line of the vendor's books."""
+def read_usage(body: Mapping[str, Any]) -> UsagePage:
+    """A page of the vendor's books."""
+    following = body.get("next_page_token")
+    return UsagePage(
+        tuple(map(_usage_row, body["items"])), None if not following else text_of(following)
+    )
+
+
+def read_organization(body: Sequence[Mapping[str, Any]]) -> str:
+    """The organization of the projects that a key opens."""
+    (organization,) = {name_of(project["organization_id"]) for project in body}
+    return organization
+
+
+def _usage_row(item: Mapping[str, Any]) -> UsageRow:
     return UsageRow(
+        job_id=text_of(item["event_aggregation_key"]),
         event=text_of(item["event_type"]),
         value=_amount(item["value"]),
         credits=_amount(item["credits"]),

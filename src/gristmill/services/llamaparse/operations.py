@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -111,12 +111,24 @@ class ParseVersions:
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """A line of the vendor's books: so many `value` (pages, seconds) for so many credits."""
+    """A line of the vendor's books: so many `value` (pages, seconds) for so many credits.
 
+    `day` is ISO 8601, in UTC.
+    """
+
+    job_id: str
     event: str
     value: Decimal
     credits: Decimal
     day: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsagePage:
+    """Some lines of the vendor's books; `following` asks for the next ones, None after the last."""
+
+    rows: tuple[UsageRow, ...]
+    following: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +264,19 @@ class ListParseUsage(Operation[tuple[UsageRow, ...]]):
     service: ClassVar[str] = "llamaparse"
 
     job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListUsage(Operation[UsagePage]):
+    """What the vendor's books hold of everybody in the organization, from a day on (UTC).
+
+    A page of a thousand lines; `page` is what the one before said is `following`.
+    """
+
+    service: ClassVar[str] = "llamaparse"
+
+    since: date
+    page: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
