@@ -17,6 +17,7 @@ BENCHMARKS: Final = {
     "simulators": "benchmarks.simulators",
     "storage": "benchmarks.storage",
     "quotas": "benchmarks.quotas",
+    "books": "benchmarks.books",
     "guards": "benchmarks.guards",
     "trouble": "benchmarks.trouble",
     "start": "benchmarks.start",

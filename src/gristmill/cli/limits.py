@@ -16,7 +16,7 @@ from gristmill.library import Gristmill
 from gristmill.settings.budget import Period, amount_per_period
 
 BAR: Final = 16  # columns
-ROWS: Final = 40  # limits that are shown; of many documents, those that have least left
+ROWS: Final = 40  # limits that are shown
 
 _STYLES: Final = {0: "green", 50: "cyan", 80: "yellow", 100: "red"}
 
@@ -139,7 +139,7 @@ def _table(balances: list[Balance]) -> Table:
     for balance in balances[:ROWS]:
         table.add_row(one_line(balance.name), balance.origin.value, *_amounts(balance))
     if len(balances) > ROWS:
-        table.add_row(f"[dim]and {count(len(balances) - ROWS, 'other')}; --json has all[/]")
+        table.add_row(f"[dim]and {count(len(balances) - ROWS, 'other')}; --json has more[/]")
     return table
 
 

@@ -27,13 +27,14 @@ SELECT l.origin, l.scope, coalesce(b.key, l.key) AS key, l.period, l.nano_dollar
        coalesce(b.overrun, 0) AS overrun, coalesce(b.alerted, 0) AS alerted,
        CASE WHEN isfinite(w.ends_at) THEN w.ends_at END AS window_end
 FROM limits l
-LEFT JOIN balances b ON b.limit_id = l.id
-    AND b.ends_at > clock_timestamp() AND b.starts_at <= clock_timestamp()
-CROSS JOIN LATERAL (
-    SELECT window_end(l.period, window_start(l.period, clock_timestamp())) AS ends_at) w
+CROSS JOIN LATERAL (SELECT window_start(l.period, clock_timestamp())) s (starts_at)
+CROSS JOIN LATERAL (SELECT window_end(l.period, s.starts_at)) w (ends_at)
+LEFT JOIN LATERAL (
+    SELECT * FROM balances WHERE limit_id = l.id AND starts_at = s.starts_at
+    ORDER BY key LIMIT %(most)s) b ON true
 ORDER BY l.origin, array_position(ARRAY['global', 'service', 'collection', 'document'], l.scope),
          l.key, array_position(ARRAY['day', 'month', 'total'], l.period), key
-LIMIT %s
+LIMIT %(most)s
 """
 
 # Where a balance has no row yet, the journal says what it would begin with.
@@ -165,9 +166,9 @@ async def refuse_last(database: Database, period: Period) -> None:
 
 
 async def balances(database: Database, *, most: int = 1000) -> list[Balance]:
-    """Every limit with what is left of it now; the limits of each document one by one."""
+    """Every limit with what is left of it now; those of each document one by one, `most` in all."""
     async with database.connection() as connection:
-        rows = await (await connection.execute(_BALANCES, (most,))).fetchall()
+        rows = await (await connection.execute(_BALANCES, {"most": most})).fetchall()
     return [Balance(**{**row, "origin": Origin(row["origin"])}) for row in rows]
 
 
