@@ -58,9 +58,11 @@ async def whole_stack(url: str, stack: AsyncExitStack) -> Call:
     """gristmill's adapter with every policy, the ledger in an embedded Postgres."""
     from gristmill.contract import Origin
     from gristmill.costs.ledger import Ledger
+    from gristmill.costs.prices import PRICES
     from gristmill.database.embedded import EmbeddedPostgres
     from gristmill.database.engine import Database
     from gristmill.database.migrate import migrate
+    from gristmill.health.hearing import Hearing
     from gristmill.policies import stack as with_policies
     from gristmill.quotas.turns import Turns
     from gristmill.telemetry.logging import configure
@@ -79,7 +81,9 @@ async def whole_stack(url: str, stack: AsyncExitStack) -> Call:
     service = with_policies(
         await _adapter(url, stack),
         ledger=ledger,
+        prices=PRICES,
         turns=turns,
+        hearing=Hearing(),
         origin=Origin.SIMULATED,
         endpoint=url,
     )

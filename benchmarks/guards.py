@@ -33,9 +33,11 @@ from gristmill.contract import (
     Usage,
 )
 from gristmill.costs.ledger import Ledger
+from gristmill.costs.prices import PRICES
 from gristmill.database.embedded import EmbeddedPostgres
 from gristmill.database.engine import Database
 from gristmill.database.migrate import migrate
+from gristmill.health.hearing import Hearing
 from gristmill.policies import stack
 from gristmill.quotas.turns import Turns
 from gristmill.settings.rates import RateLimitSetting
@@ -99,7 +101,15 @@ async def guarded(
 ) -> AsyncIterator[ServiceInterface]:
     """A service with every policy, as the system builds it."""
     ledger, turns = Ledger(database), Turns(database, "openai", endpoint, limits=limits)
-    yield stack(inner, ledger=ledger, turns=turns, origin=Origin.SIMULATED, endpoint=endpoint)
+    yield stack(
+        inner,
+        ledger=ledger,
+        prices=PRICES,
+        turns=turns,
+        hearing=Hearing(),
+        origin=Origin.SIMULATED,
+        endpoint=endpoint,
+    )
     await turns.close()
     await ledger.close()
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from gristmill.pipeline.document import DocumentDetail, DocumentStatus, DocumentSummary
     from gristmill.pipeline.estimate import Estimate
+    from gristmill.policies.deadline import within
     from gristmill.router import ServiceRouter
     from gristmill.search.query import Answer, Hit
     from gristmill.settings import Settings
@@ -60,6 +61,7 @@ _HOMES = {
     "ServiceRouter": "router",
     "Settings": "settings",
     "Usage": "contract",
+    "within": "policies.deadline",
 }
 
 __all__ = [
@@ -86,6 +88,7 @@ __all__ = [
     "ServiceRouter",
     "Settings",
     "Usage",
+    "within",
 ]
 
 

@@ -15,6 +15,7 @@ WritePdf = Callable[..., Path]
 
 EMBED = "openai.embeddings.create"
 SUBMIT = "llamacloud.parsing.create"
+LIST = "llamacloud.parsing.list"
 # One call of the road at each vendor.
 ROUTES = (EMBED, "llamacloud.files.create", "supabase.object.create")
 
@@ -122,6 +123,26 @@ async def test_a_service_that_is_down_is_left_alone_and_its_documents_go_on_when
         simulator.clear_faults()
         assert (await ingest).is_complete
     assert simulator.billed()["llamacloud"]["jobs"] == len(corpus)
+
+
+async def test_a_parser_that_is_down_is_seldom_asked_about_the_jobs_that_are_out(
+    mill: Gristmill, write_pdf: WritePdf, simulator: SimulatorControl
+) -> None:
+    simulator.configure(transition={"kind": "seconds", "value": 0.5})
+    ingest = asyncio.create_task(mill.ingest(write_pdf("a.pdf", "Barley is ground.")))
+
+    async def is_out() -> bool:
+        found = await mill.documents()
+        return [document.status for document in found] == [DocumentStatus.PARSING]
+
+    await until(is_out)
+    simulator.fault("llamacloud.*", "status", status=503, count=None)
+    asked = simulator.calls(LIST)
+    await asyncio.sleep(2.5)
+    assert 1 <= simulator.calls(LIST) - asked <= 7  # at its pace there were 25
+    simulator.clear_faults()
+    assert (await ingest).is_complete
+    assert simulator.calls(SUBMIT) == 1
 
 
 async def test_a_question_is_answered_by_full_text_at_once_while_the_embedder_is_left_alone(

@@ -20,7 +20,7 @@ from typing import Final
 from gristmill.contract import Status
 from gristmill.errors import QuotaExhausted, Throttled, Unauthorized
 from gristmill.health.findings import HEALTHY
-from gristmill.health.heard import CLOSED, WINDOW, Heard, Live, Outcome
+from gristmill.health.heard import WINDOW, Heard, Live, Outcome
 
 RECENT: Final = 60.0  # seconds
 SHARE: Final = 0.1  # of calls that fail
@@ -99,10 +99,11 @@ def _failing(heard: Heard) -> str | None:
 
 
 def _left_alone(live: Sequence[Live]) -> str | None:
-    waits = [each.breaker_seconds or 0.0 for each in live if each.breaker != CLOSED]
-    if not waits:
+    # Once its time is over the next call passes, and may be long in coming.
+    seconds = max((each.breaker_seconds or 0.0 for each in live), default=0.0)
+    if not seconds:
         return None
-    return f"Too many calls failed, so that it is left alone for {max(waits):.0f} s more."
+    return f"Too many calls failed, so that it is left alone for {seconds:.0f} s more."
 
 
 def _slow(heard: Heard) -> str | None:

@@ -84,3 +84,7 @@ def test_a_service_that_one_process_leaves_alone_is_degraded():
     assert verdict.status is Status.DEGRADED
     assert "left alone for 12 s more" in verdict.reason
     assert judge(heard(OK), [Live(), Live()]).status is Status.HEALTHY
+
+
+def test_a_service_that_waits_for_a_first_call_after_that_is_not_left_alone_any_more():
+    assert judge(heard(OK), [Live("open", 0.0)]).status is Status.HEALTHY
