@@ -113,10 +113,26 @@ def flavour(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def openai(account: Account, flavour: str) -> AsyncIterator[AsyncOpenAI]:
+    async with openai_client(account, flavour) as client:
+        yield client
+
+
+@pytest.fixture
+async def strict_openai(account: Account, flavour: str) -> AsyncIterator[AsyncOpenAI]:
+    """Validates every answer by the SDK's types; it would refuse the SDK's own base64."""
+    async with openai_client(account, flavour, strict=True) as client:
+        yield client
+
+
+@asynccontextmanager
+async def openai_client(
+    account: Account, flavour: str, *, strict: bool = False
+) -> AsyncIterator[AsyncOpenAI]:
     arguments: dict[str, Any] = {
         "api_key": account["OPENAI_API_KEY"],
         "base_url": account["OPENAI_BASE_URL"],
-        "max_retries": 0,  # strict validation is of no use: it refuses the SDK's own base64
+        "max_retries": 0,
+        "_strict_response_validation": strict,
     }
     if flavour == "sync":
         with OpenAI(http_client=httpx2.Client(verify=TLS), **arguments) as client:

@@ -68,6 +68,27 @@ async def test_a_list_of_files_goes_on_over_pages_in_each_order(llama, clock, or
     assert found == expected
 
 
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")  # the SDK's own, of the method
+async def test_files_are_queried_by_the_deprecated_way_as_well(llama: AsyncLlamaCloud):
+    mark = uuid.uuid4().hex
+    names = [f"{mark}-{number}.md" for number in range(3)]
+    made = [
+        await llama.files.create(file=(name, b"x"), purpose="parse", external_file_id=mark)
+        for name in names
+    ]
+    wanted = {"external_file_id": mark}
+    page = await llama.files.query(filter=wanted, order_by="name desc", page_size=2)
+    last = await llama.files.query(
+        filter=wanted, order_by="name desc", page_size=2, page_token=page.next_page_token
+    )
+    found = await llama.files.query(filter={"file_ids": [made[1].id]})
+    assert [file.name for file in page.items + last.items] == names[::-1]
+    assert last.next_page_token is None
+    assert [file.id for file in found.items] == [made[1].id]
+    for file in made:
+        await llama.files.delete(file.id)
+
+
 async def test_a_file_is_downloaded_from_its_presigned_url_without_a_key(llama: AsyncLlamaCloud):
     file_id = await uploaded(llama, "notes.md", b"of wheat and rye")
     presigned = await llama.files.content(file_id)

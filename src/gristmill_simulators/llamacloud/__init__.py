@@ -1,7 +1,7 @@
 """LlamaCloud Parse (v2) and its files, as the official SDK and a careful client observe them.
 
 Faithful:
-- `files` create, list (filters, three orders, pages), retrieve and `expand=download_url`,
+- `files` create, list (filters, three orders, pages), query, retrieve and `expand=download_url`,
   content, delete; `parsing` create by file, by `source_url` on this machine and by multipart
   upload, get, list with all filters, cancel, delete, list_versions; `webhook_configs`;
   `configurations` of parse options; `projects` list and get; usage metrics of an organization, as
@@ -51,7 +51,7 @@ Not faithful:
   is recorded as withheld (`refuse_local_webhooks` and `send_webhooks_anywhere` turn both around);
   events of one job to one webhook wait for each other;
 - no plan limits anything by default; monthly windows, caps of projects and tags of usage are not
-  simulated; batches, directories, `files.query` and the other products do not exist: 404;
+  simulated; batches, directories and the other products do not exist: 404;
 - the switches (`/_simulator/settings`, `llamacloud`) hold what is not published: billing of
   failed and cancelled jobs, a hit's credits, error codes in messages, lifetime of results and
   URLs, names of result files, what a webhook's retry repeats and what is signed in `string`

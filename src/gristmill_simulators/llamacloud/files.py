@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gristmill_simulators.bodies import BodyTooLarge, Form, MalformedForm, Stored, store_form
-from gristmill_simulators.llamacloud import present, presigned, query, state
+from gristmill_simulators.llamacloud import file_query, present, presigned, query, state
 from gristmill_simulators.llamacloud.errors import (
     LlamaCloudError,
     file_not_found,
@@ -22,11 +22,12 @@ from gristmill_simulators.simulator import Simulator
 _MAX_BYTES = 512 * 1000 * 1000  # platform-wide limit, vendor's page on limitations
 _SOURCE_SECONDS = 48 * 3600.0  # how long a file uploaded for parsing is kept
 _PURPOSES = {"user_data", "parse", "extract", "classify", "split", "sheet", "agent_app"}
-_ORDERS = {  # the column, how it sorts, and which way a page goes on
-    "created_at": ("created_at", "DESC", "<"),
-    "id": ("id", "ASC", ">"),
-    "name": ("name", "ASC", ">"),
+_ORDERS = {  # the column, and how it sorts
+    "created_at": ("created_at", "DESC"),
+    "id": ("id", "ASC"),
+    "name": ("name", "ASC"),
 }
+_ONWARD = {"ASC": ">", "DESC": "<"}  # which way a page goes on
 _WEEK = 7 * 24 * 3600
 
 
@@ -62,13 +63,25 @@ class Files:
             raise invalid_field(["query", "order_by"], message, order)
         size, place = query.page_size(request), query.after(request)
         expand = query.many(request, "expand")
-        rows = self._rows(wanted, order, place, size + 1)
+        rows = self._rows(wanted, _ORDERS[order], place, size + 1)
         return json(
             query.page(
                 rows,
                 size,
                 lambda row: present.file(row, self._expanded(request, row, expand)),
                 lambda row: [row[_ORDERS[order][0]], row["id"]],
+            )
+        )
+
+    async def query(self, request: Request) -> Response:
+        """The deprecated twin of the list, with its filter in the body; sizes are coerced."""
+        asked = file_query.read(await request.body())
+        rows = self._rows(asked.wanted(), asked.order(), asked.place(), asked.size() + 1)
+        if asked.is_about_others():
+            rows = []
+        return json(
+            query.page(
+                rows, asked.size(), present.file, lambda row: [row[asked.order()[0]], row["id"]]
             )
         )
 
@@ -138,9 +151,13 @@ class Files:
         return self._presigner.url(request, "file", row["id"], row["name"])
 
     def _rows(
-        self, wanted: dict[str, Any], order: str, place: list[Any] | None, limit: int
+        self,
+        wanted: dict[str, Any],
+        order: tuple[str, str],
+        place: list[Any] | None,
+        limit: int,
     ) -> list[sqlite3.Row]:
-        column, way, onward = _ORDERS[order]
+        column, way = order
         where = ["(expires_at IS NULL OR expires_at > ?)"]
         parameters: list[Any] = [self._simulator.clock()]
         if ids := wanted["ids"]:
@@ -151,7 +168,7 @@ class Files:
                 where.append(f"{name} = ?")
                 parameters.append(wanted[name])
         if place is not None:
-            where.append(f"({column}, id) {onward} (?, ?)")
+            where.append(f"({column}, id) {_ONWARD[way]} (?, ?)")
             parameters += _pair(place)
         return self._simulator.database.read(
             f"SELECT * FROM llama_files WHERE {' AND '.join(where)}"

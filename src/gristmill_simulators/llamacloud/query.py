@@ -94,7 +94,11 @@ def day(request: Request, name: str) -> str | None:
 
 def after(request: Request) -> list[Any] | None:
     """The place in the list that `page_token` stands for. Raises LlamaCloudError (400)."""
-    token = request.query_params.get("page_token")
+    return place_of(request.query_params.get("page_token"))
+
+
+def place_of(token: str | None) -> list[Any] | None:
+    """The same for a token from elsewhere. Raises LlamaCloudError (400)."""
     if token is None:
         return None
     try:

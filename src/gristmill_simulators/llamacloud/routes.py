@@ -99,6 +99,7 @@ class LlamaCloud:
         return [
             self._route("POST", path, "files.create", files.create),
             self._route("GET", path, "files.list", files.list_files),
+            self._route("POST", path + "/query", "files.query", files.query),
             self._route("GET", path + "/{id}/content", "files.content", files.content),
             self._route("GET", path + "/{id}", "files.retrieve", files.retrieve),
             self._route("DELETE", path + "/{id}", "files.delete", files.delete),

@@ -18,7 +18,8 @@ Rules of the vendor relied on here, with their source:
   "Troubleshooting")
 - A webhook is signed if it is given a secret, and its body is double-encoded JSON unless `json` is
   asked for. (SDK types)
-- The key is not looked at by the list of versions, hence the probe lists files. (SDK source)
+- The list of versions belongs to no project, and whether it looks at the key is not published,
+  hence the probe lists files. (SDK source)
 - Each tier has versions of its own; `latest` stands for one of them today. (SDK docstrings)
 - A job may be given at most 7200 seconds, and 300 more a page; languages of scans are codes of a
   fixed list. Neither has a price. (SDK types, pricing page)

@@ -281,7 +281,7 @@ class ListUsage(Operation[UsagePage]):
 
 @dataclass(frozen=True, slots=True)
 class ListParseVersions(Operation[ParseVersions]):
-    """The versions there are. The vendor does not look at the key for it."""
+    """The versions there are; they show nothing of the key."""
 
     service: ClassVar[str] = "llamaparse"
 
