@@ -251,10 +251,7 @@ class System:
     def _start_monitor(self, watched: "Iterable[Watched]") -> "Monitor":
         from gristmill.health.monitor import Monitor
 
-        def endpoint_of(service: str) -> str:
-            return self._endpoint(service, self.settings.mode_of(service))
-
-        monitor = Monitor(self.database, tuple(watched), endpoint_of)
+        monitor = Monitor(self.database, tuple(watched), self.endpoint_of)
         monitor.start()
         self._stack.push_async_callback(monitor.close)
         return monitor
@@ -390,6 +387,10 @@ class System:
         """The endpoint's name and the only origin that the present mode lets answer."""
         mode = self.settings.mode_of(service)
         return self._endpoint(service, mode), _origin(mode)
+
+    def endpoint_of(self, service: str) -> str:
+        """The name of the endpoint that the present mode uses."""
+        return self._endpoint(service, self.settings.mode_of(service))
 
     def _endpoint(self, service: str, mode: ServiceMode) -> str:
         """The name that jobs, objects and spaces are recorded under."""

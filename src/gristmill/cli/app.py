@@ -176,6 +176,39 @@ def prices(json: Json = False) -> None:
     run(prices(as_json=json), as_json=json)
 
 
+@app.command(epilog="Example:  gristmill health --watch")
+def health(
+    service: Annotated[
+        str | None,
+        typer.Argument(metavar="[SERVICE]", help="openai, llamaparse or supabase; all without it."),
+    ] = None,
+    *,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Look again each second, until Ctrl-C.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show how the services do, as all processes know it.
+
+    Status, response times, errors, breakers, what is left of quota and budget, and what has changed
+    in the last day. The exit code is 0 only if all are healthy.
+    """
+    from gristmill.cli.health import health
+
+    run(health(service, watch=watch, as_json=json), as_json=json, stopped="Stopped watching.")
+
+
+@app.command(epilog="Example:  gristmill limits")
+def limits(json: Json = False) -> None:
+    """Show the vendors' rate limits, and who waits for them.
+
+    As they are set, as the vendor tells them, and what all processes used in the last minute.
+    """
+    from gristmill.cli.quotas import limits
+
+    run(limits(as_json=json), as_json=json)
+
+
 @app.command(epilog="Example:  gristmill doctor")
 def doctor(json: Json = False) -> None:
     """Check this installation.

@@ -20,11 +20,11 @@ from gristmill.contract import ServiceHealth, ServiceInterface, Status
 from gristmill.database.engine import Database
 from gristmill.errors import DatabaseUnavailable
 from gristmill.health import snapshots
-from gristmill.health.heard import Heard, Live
+from gristmill.health.heard import Live
 from gristmill.health.hearing import Hearing
-from gristmill.health.report import ServiceReport, report
+from gristmill.health.report import ServiceReport
 from gristmill.health.rules import WORSE, judge
-from gristmill.health.snapshots import Key, Process, Together, Word
+from gristmill.health.snapshots import Key, Process, Together, Word, reported
 from gristmill.telemetry.logging import get_logger
 from gristmill.together import ended
 
@@ -131,11 +131,6 @@ class Monitor:
         unasked = {each.key: said for each, said in zip(stale, asked, strict=True)}
         return {each.service: _report(each, together, unasked) for each in self._current()}
 
-    async def known(self) -> dict[str, ServiceReport]:
-        """The same as far as it is known, without asking anybody."""
-        together = await snapshots.told(self._database)
-        return {each.service: _report(each, together, {}) for each in self._current()}
-
     async def close(self) -> None:
         """Stops asking; the last word is lost if the database does not take it soon."""
         tasks = [*self._probes.values(), *filter(None, [self._running])]
@@ -228,8 +223,7 @@ def _is_fresh(together: Together | None) -> bool:
 def _report(
     each: Watched, together: Mapping[Key, Together], asked: Mapping[Key, ServiceHealth]
 ) -> ServiceReport:
-    known = together.get(each.key)
-    if known is not None and known.heard.outcomes:
-        return report(known.heard, known.live, endpoint=each.endpoint)
-    unknown = report(Heard(), () if known is None else known.live, endpoint=each.endpoint)
-    return replace(unknown, reason=asked[each.key].reason) if each.key in asked else unknown
+    known = reported(together.get(each.key), each.endpoint)
+    if known.status is Status.UNKNOWN and each.key in asked:
+        return replace(known, reason=asked[each.key].reason)
+    return known

@@ -1,6 +1,6 @@
 """The SQL of health: what each process tells the others, and how services have changed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -10,6 +10,7 @@ import orjson
 from gristmill.contract import Status
 from gristmill.database.engine import Database, Row
 from gristmill.health.heard import WINDOW, Heard, Live, as_json, heard_of, joined
+from gristmill.health.report import ServiceReport, report
 from gristmill.health.rules import Verdict
 
 LIVE_SECONDS: Final = 10.0  # after five words that did not come, a process is taken to be gone
@@ -118,6 +119,22 @@ def _together(rows: Sequence[Row]) -> Together:
 
 def _is_live(row: Row) -> bool:
     return not row["is_over"] and row["age"] < LIVE_SECONDS
+
+
+async def known(database: Database, endpoints: Mapping[str, str]) -> dict[str, ServiceReport]:
+    """How services do at their endpoints, as far as is known, without asking anybody."""
+    together = await told(database)
+    return {
+        service: reported(together.get((service, endpoint)), endpoint)
+        for service, endpoint in endpoints.items()
+    }
+
+
+def reported(known: Together | None, endpoint: str) -> ServiceReport:
+    """The same of one service."""
+    if known is None:
+        return report(Heard(), endpoint=endpoint)
+    return report(known.heard, known.live, endpoint=endpoint)
 
 
 async def change(database: Database, key: Key, was: Status | None, verdict: Verdict) -> bool:

@@ -17,9 +17,13 @@ from gristmill.contract import Origin
 from gristmill.costs.budgets import Balance, Limit, Scope
 from gristmill.costs.prices import Prices
 from gristmill.costs.report import CostReport, Grouping, Since
+from gristmill.health import snapshots
 from gristmill.health.report import ServiceReport
+from gristmill.health.snapshots import HealthChange
+from gristmill.library import standing
 from gristmill.library.estimating import OnEstimateProgress, estimate
 from gristmill.library.sources import look_at, walk
+from gristmill.library.standing import Asking, QuotaReport
 from gristmill.library.tracker import CostTracker
 from gristmill.library.watching import IngestReport, OnProgress, Watch
 from gristmill.pipeline import catalogue, intake
@@ -241,12 +245,21 @@ class Gristmill:
         """
         return await self._system.router()
 
-    async def health(self) -> Mapping[str, ServiceReport]:
+    async def health(self, *, ask: Asking = "now") -> Mapping[str, ServiceReport]:
         """How each service does, in all processes together, of the last five minutes.
 
-        A service of which nobody has heard for a few seconds is asked, at no cost.
+        A service of which nobody has heard for a few seconds is asked, at no cost; for whoever
+        looks again and again, `seldom` asks after half a minute. `never` tells what is known.
         """
-        return await (await self._system.monitor()).ask()
+        return await standing.health(self._system, ask)
+
+    async def health_changes(self) -> list[HealthChange]:
+        """How services have changed in the last day, the newest first."""
+        return await snapshots.changes(self._system.database)
+
+    async def limits(self) -> QuotaReport:
+        """The vendors' rate limits: configured, told, used, and who waits for them."""
+        return await standing.quotas(self._system)
 
     async def database_version(self) -> str:
         """The server behind it all, in a phrase."""

@@ -50,7 +50,7 @@ class Member:
     stands: Live = field(default_factory=Live)
 
     async def known(self):
-        return (await self.monitor.known())["openai"]
+        return (await snapshots.known(self.monitor._database, dict([OPENAI])))["openai"]
 
     async def ask(self):
         return (await self.monitor.ask())["openai"]
