@@ -7,6 +7,7 @@ from gristmill_simulators.jwt import sign
 OPENAI_API_KEY = "sk-simulated-key-that-opens-nothing"
 OPENAI_ADMIN_KEY = "sk-admin-simulated-key-that-opens-nothing"
 LLAMA_CLOUD_API_KEY = "llx-simulated-key-that-opens-nothing"
+LLAMA_CLOUD_EU_API_KEY = "llx-simulated-eu-key-that-opens-nothing"  # of the other region
 SUPABASE_JWT_SECRET = "simulated-jwt-secret-that-protects-nothing"  # noqa: S105 — public by intent
 
 _ISSUED = 1_767_225_600  # 2026-01-01T00:00:00Z; fixed, so that the keys never change

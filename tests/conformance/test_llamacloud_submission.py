@@ -9,6 +9,8 @@ import pytest
 from llama_calls import HEADERS, finished, markdown, parsed, switch, uploaded
 from llama_cloud import AsyncLlamaCloud
 
+from gristmill_simulators import environment
+
 FAST = {"tier": "fast", "version": "latest"}
 
 
@@ -247,7 +249,7 @@ async def test_a_key_of_another_region_is_invalid_and_the_error_speaks_of_region
     await switch(control, region="eu")
     with pytest.raises(llama_cloud.AuthenticationError, match="region"):
         await llama.parsing.list_versions()
-    european = llama.with_options(api_key="llx-simulated-eu-key-that-opens-nothing")
+    european = llama.with_options(api_key=environment.LLAMA_CLOUD_EU_API_KEY)
     assert (await european.parsing.list_versions()).fast
 
 

@@ -7,15 +7,13 @@ import orjson
 from starlette.requests import Request
 
 from gristmill_simulators.bucket import Bucket
-from gristmill_simulators.environment import LLAMA_CLOUD_API_KEY
+from gristmill_simulators.environment import LLAMA_CLOUD_API_KEY, LLAMA_CLOUD_EU_API_KEY
 from gristmill_simulators.llamacloud import billing, errors
 from gristmill_simulators.llamacloud.errors import LlamaCloudError
 from gristmill_simulators.settings import keep
 from gristmill_simulators.simulator import Simulator
 
-EU_API_KEY = "llx-simulated-eu-key-that-opens-nothing"
-
-_KEYS = {"na": LLAMA_CLOUD_API_KEY, "eu": EU_API_KEY}
+_KEYS = {"na": LLAMA_CLOUD_API_KEY, "eu": LLAMA_CLOUD_EU_API_KEY}
 _LIMITS = "llamacloud.limits"
 
 

@@ -42,7 +42,8 @@ class Switches(BaseModel):
     )
     region: Literal["na", "eu"] = Field(
         default="na",
-        description="Keys and data are per region: a simulator is one, and refuses others' keys.",
+        description="Keys and data are per region: a simulator is one, and refuses others' keys;"
+        " that of `eu` is `llx-simulated-eu-key-that-opens-nothing`.",
     )
     plan: Literal["unlimited", "free", "starter", "pro"] = Field(
         default="unlimited",

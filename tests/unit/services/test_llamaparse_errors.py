@@ -131,6 +131,14 @@ async def test_a_key_of_the_other_region_is_a_wrong_key(parser, control):
     assert (health.status, health.reason[:17]) == (Status.UNHEALTHY, "The key is wrong.")
 
 
+async def test_a_region_accepts_its_own_key(server, control):
+    control.configure(llamacloud={"region": "eu"})
+    address = environment.llama_cloud_base_url(server.base_url)
+    async with create_client() as http:
+        own = Endpoint("llamaparse", address, environment.LLAMA_CLOUD_EU_API_KEY)
+        assert (await LlamaParse(own, http).get_health()).status is Status.HEALTHY
+
+
 async def test_a_refused_field_is_named(parser):
     wrong = SubmitParse(str(uuid4()), "cost_effective", "2020-01-01", 1, "tag")
     with pytest.raises(errors.Rejected, match="2020-01-01") as caught:
