@@ -329,6 +329,14 @@ async def test_its_state_is_a_value(clock):
     assert breaker.facts.state is BreakerState.CLOSED
 
 
+async def test_how_it_stands_is_told_to_whoever_asks_how_the_service_does(clock):
+    breaker, _ = broken(clock)
+    assert (breaker.live().breaker, breaker.live().breaker_seconds) == ("closed", None)
+    await ask(breaker, LEAST)
+    clock.now += 0.5
+    assert (breaker.live().breaker, breaker.live().breaker_seconds) == ("open", 1.5)
+
+
 async def test_each_change_is_an_event_and_the_end_is_told_to_whoever_waits(clock, events):
     told = []
     breaker, vendor = broken(clock, on_close=lambda: told.append(clock.now))

@@ -236,6 +236,7 @@ async def test_each_retry_is_one_event_with_its_reason(time, events):
         "wait": round(time.slept[0], 3),
     }
     assert service.facts == RetryFacts(retries=1, last_error=WORDS)
+    assert service.live().retries == 1
 
 
 async def test_retries_end_when_all_calls_together_have_made_too_many(time, events):
