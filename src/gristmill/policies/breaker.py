@@ -215,7 +215,8 @@ class Breaker(Layer):
         return BreakerOpen(
             f"{self._last_error} {failures} of its last {calls} calls failed, so it is left alone"
             f" until {until:%H:%M:%S} UTC.",
-            advice="It is asked again by itself, and what waits for it goes on then.",
+            advice="It is asked again by itself, and what waits for it goes on then. How it does:"
+            " gristmill health.",
             retry_after=wait,
         )
 
