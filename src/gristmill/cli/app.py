@@ -209,6 +209,17 @@ def limits(json: Json = False) -> None:
     run(limits(as_json=json), as_json=json)
 
 
+@app.command(epilog="Example:  gristmill metrics > /var/lib/node_exporter/gristmill.prom")
+def metrics() -> None:
+    """Print the metrics of all processes, as Prometheus reads them.
+
+    Budgets, the services' status, calls, errors and times, rate limits, documents, alerts.
+    """
+    from gristmill.cli.metrics import metrics
+
+    run(metrics(), as_json=False)
+
+
 @app.command(epilog="Example:  gristmill doctor")
 def doctor(json: Json = False) -> None:
     """Check this installation.

@@ -261,6 +261,15 @@ class Gristmill:
         """The vendors' rate limits: configured, told, used, and who waits for them."""
         return await standing.quotas(self._system)
 
+    async def metrics(self) -> str:
+        """Budgets, services, rate limits and documents, of all processes, as Prometheus reads them.
+
+        Read from the database when it is asked for; no service is asked, and nothing started.
+        """
+        from gristmill.library.metrics import metrics
+
+        return await metrics(self._system)
+
     async def database_version(self) -> str:
         """The server behind it all, in a phrase."""
         async with self._system.database.connection() as connection:

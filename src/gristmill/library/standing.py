@@ -21,7 +21,7 @@ async def health(system: System, ask: Asking) -> dict[str, ServiceReport]:
         return await _with_what_is_left(system, await (await system.monitor()).ask())
     if ask == "seldom":
         await (await system.monitor()).keep_asking()
-    known = await snapshots.known(system.database, _places(system))
+    known = await snapshots.known(system.database, places(system))
     return await _with_what_is_left(system, known)
 
 
@@ -61,7 +61,7 @@ async def quotas(system: System) -> QuotaReport:
     ]
     at_once = [
         CallsAtOnce(*place, sum(each.at_once or 0 for each in bound), sum(e.queued for e in bound))
-        for place in _places(system).items()
+        for place in places(system).items()
         if (bound := [each for each in live.get(place, ()) if each.at_once is not None])
     ]
     unlimited = tuple(name for name in SERVICES if all(use.service != name for use in uses))
@@ -73,10 +73,9 @@ def _turns(live: Sequence[Live], pool: str) -> int:
 
 
 async def _uses(system: System) -> list[RateLimitUse]:
-    burst, places = system.settings.rate_burst_seconds, _places(system)
-    every = await rate_limits(system.database, burst=burst)
+    every = await rate_limits(system.database, burst=system.settings.rate_burst_seconds)
     found = []
-    for service, endpoint in places.items():
+    for service, endpoint in places(system).items():
         in_force = [use for use in every if (use.service, use.endpoint) == (service, endpoint)]
         found += in_force or [
             unused(service, endpoint, limit) for limit in system.settings.rates_of(service)
@@ -103,5 +102,6 @@ async def _budget_left(system: System, service: str) -> int | None:
     return min((each.left for each in balances if each.left is not None), default=None)
 
 
-def _places(system: System) -> dict[str, str]:
+def places(system: System) -> dict[str, str]:
+    """The endpoint where each service is used now."""
     return {service: system.endpoint_of(service) for service in SERVICES}

@@ -94,6 +94,16 @@ def _summary(row: Row) -> DocumentSummary:
     return DocumentSummary(**values)
 
 
+async def counts(database: Database) -> dict[DocumentStatus, int]:
+    """How many documents stand where; every status is named."""
+    async with database.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT status, count(*) AS documents FROM documents GROUP BY status"
+        )
+        found = {row["status"]: row["documents"] for row in await cursor.fetchall()}
+    return {status: found.get(status.value, 0) for status in DocumentStatus}
+
+
 async def find(database: Database, name: str) -> DocumentSummary:
     """The one document with this id, or whose id begins so.
 

@@ -1,6 +1,8 @@
 """`gristmill health` and `limits`: how their values look."""
 
 import io
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -147,3 +149,16 @@ def test_a_rate_limit_is_told_with_what_it_is_and_who_waits(screen):
     assert "supabase: 16 calls at once, 4 more wait" in text
     assert "llamaparse: 1 call at once" in text
     assert "2 min ago" in text
+
+
+@pytest.mark.parametrize(
+    ("loaded", "unwanted"),
+    [
+        ("gristmill.cli.app", "{'prometheus_client', 'gristmill.health', 'rich.live'}"),
+        ("gristmill.library", "{'prometheus_client', 'gristmill.library.metrics'}"),
+    ],
+)
+def test_the_help_loads_nothing_of_health_and_only_metrics_load_their_client(loaded, unwanted):
+    code = f"import sys, {loaded}; print(*{unwanted} & {{*sys.modules}})"
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "\n"
