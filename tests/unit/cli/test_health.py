@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,7 +16,7 @@ from gristmill.health.snapshots import HealthChange
 from gristmill.library.standing import CallsAtOnce, QuotaReport
 from gristmill.quotas.report import Allowance, RateLimitUse
 
-NOW = datetime.now(UTC)
+THEN = datetime(2026, 3, 31, 12, tzinfo=UTC)
 WELL = ServiceReport(
     Status.HEALTHY,
     response_time=0.2013,
@@ -37,9 +38,13 @@ ILL = ServiceReport(
     endpoint="api.vendor.test",
     calls=15,
     errors={"Unavailable": 12, "Throttled": 3},
-    last_error_at=NOW - timedelta(seconds=12),
+    last_error_at=THEN,
     breakers={"open": 1, "closed": 2},
 )
+
+
+def minutes_ago(minutes: int) -> datetime:
+    return datetime.now(UTC) - timedelta(minutes=minutes)
 
 
 def change(minute: int, reason: str = "Down.") -> HealthChange:
@@ -82,10 +87,11 @@ def test_a_service_is_one_line_on_every_terminal(screen):
 
 
 def test_what_troubles_a_service_is_told_with_the_kinds_of_errors_and_the_last_one(screen):
-    health._tell({"openai": WELL, "llamaparse": ILL}, [])
+    ill = replace(ILL, last_error_at=minutes_ago(3))
+    health._tell({"openai": WELL, "llamaparse": ill}, [])
     text = " ".join(" ".join(screen.lines()).split())
     assert "llamaparse It is down or cannot be reached. Down [again]. Try again later." in text
-    assert "Unavailable 12, Throttled 3; the last one 12 s ago" in text
+    assert "Unavailable 12, Throttled 3; the last one 3 min ago" in text
 
 
 def test_changes_are_told_with_why_on_one_line_each_the_newest_few(screen):
@@ -126,7 +132,7 @@ USE = RateLimitUse(
     unit="requests",
     set_to=Allowance(3000, 60.0),
     told=Allowance(10_000, 60.0),
-    told_at=NOW - timedelta(minutes=2),
+    told_at=THEN,
     used=1500.4,
     next_turn=2.13,
     paused=0.0,
@@ -139,7 +145,8 @@ def test_a_rate_limit_is_told_with_what_it_is_and_who_waits(screen):
         "llamaparse", "x", "", "requests", "requests", Allowance(20, 90.0), None, None, 0, 9.0, 9.0
     )
     at_once = (CallsAtOnce("supabase", "x", 16, 4), CallsAtOnce("llamaparse", "x", 1, 0))
-    quotas._tell(QuotaReport((USE, paused), at_once, ("supabase",)))
+    use = replace(USE, told_at=minutes_ago(2))
+    quotas._tell(QuotaReport((use, paused), at_once, ("supabase",)))
     lines = screen.lines()
     text = " ".join(" ".join(lines).split())
     assert all(len(line) <= screen.console.width for line in lines)
