@@ -128,8 +128,6 @@ def _line(document: DocumentSummary) -> str:
     facts = [status_of(document), document.id, one_line(document.source)]
     if document.status in PUBLISHED:
         facts.append(f"{_size(document)}, {cost(document)}")
-    elif document.error:
-        facts.append(one_line(document.error))
     return "  ".join(facts)
 
 
