@@ -194,7 +194,26 @@ class System:
         if self.settings.database_url is None:
             await self._home.start_database()
         if self._router is not None and self._uses_simulator():
-            await self._simulator_url()
+            await self.simulator_url()
+
+    async def simulator_url(self) -> str:
+        """Where the simulators of this home answer; they are started if they do not.
+
+        Raises:
+            Misconfigured: they cannot be started.
+        """
+        from gristmill_simulators.background import NotStarted, ensure_running
+
+        if self.settings.simulator_url:
+            return self.settings.simulator_url
+        try:
+            with self._home.written():
+                return await ensure_running(self.settings.home / "simulator")
+        except NotStarted as error:
+            raise Misconfigured(
+                f"The simulators cannot be started: {error}.",
+                advice="gristmill doctor looks for the reason.",
+            ) from error
 
     async def _open_database(self) -> Database:
         url = self.settings.database_url
@@ -265,7 +284,7 @@ class System:
         turns = Turns(
             self.database,
             service,
-            self._endpoint(service, mode),
+            self.endpoint(service, mode),
             limits=self.settings.rates_of(service),
             burst=self.settings.rate_burst_seconds,
         )
@@ -278,17 +297,17 @@ class System:
             turns=turns,
             hearing=hearing,
             origin=_origin(mode),
-            endpoint=self._endpoint(service, mode),
+            endpoint=self.endpoint(service, mode),
             patience=self.settings.retry_seconds,
             longest_open=self.settings.breaker_seconds,
             on_recovery=self._recovered.set,
         )
-        return Watched(service, self._endpoint(service, mode), guarded, hearing, guarded.live)
+        return Watched(service, self.endpoint(service, mode), guarded, hearing, guarded.live)
 
     async def _simulated(self, http: "httpx.AsyncClient") -> "dict[str, Adapter[Any]]":
         from gristmill_simulators.environment import environment
 
-        url = await self._simulator_url()
+        url = await self.simulator_url()
         names = environment(url)
         return _adapters(
             http,
@@ -310,20 +329,6 @@ class System:
 
     def _uses_simulator(self) -> bool:
         return any(self.settings.mode_of(name) is ServiceMode.MOCK for name in SERVICES)
-
-    async def _simulator_url(self) -> str:
-        from gristmill_simulators.background import NotStarted, ensure_running
-
-        if self.settings.simulator_url:
-            return self.settings.simulator_url
-        try:
-            with self._home.written():
-                return await ensure_running(self.settings.home / "simulator")
-        except NotStarted as error:
-            raise Misconfigured(
-                f"The simulators cannot be started: {error}.",
-                advice="gristmill doctor looks for the reason.",
-            ) from error
 
     async def _build_context(self, router: "ServiceRouter") -> "Context":
         from gristmill.pipeline.context import Context, Limits
@@ -386,14 +391,14 @@ class System:
     def _place(self, service: str) -> tuple[str, Origin]:
         """The endpoint's name and the only origin that the present mode lets answer."""
         mode = self.settings.mode_of(service)
-        return self._endpoint(service, mode), _origin(mode)
+        return self.endpoint(service, mode), _origin(mode)
 
     def endpoint_of(self, service: str) -> str:
         """The name of the endpoint that the present mode uses."""
-        return self._endpoint(service, self.settings.mode_of(service))
+        return self.endpoint(service, self.settings.mode_of(service))
 
-    def _endpoint(self, service: str, mode: ServiceMode) -> str:
-        """The name that jobs, objects and spaces are recorded under."""
+    def endpoint(self, service: str, mode: ServiceMode) -> str:
+        """The name that jobs, objects, spaces and calls are recorded under."""
         if mode is ServiceMode.MOCK:
             return SIMULATOR
         urls = {

@@ -40,7 +40,7 @@ def corpus(write_pdf: WritePdf) -> list[Path]:
 async def control_of(mill: Gristmill) -> SimulatorControl:
     """The simulators of this home, slow enough to be stopped in the middle."""
     await shorten(mill)
-    control = SimulatorControl(await mill._system._simulator_url())
+    control = SimulatorControl(await mill._system.simulator_url())
     OPENED.append(control)
     control.configure(transition={"kind": "seconds", "value": PARSE_SECONDS})
     return control

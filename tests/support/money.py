@@ -25,7 +25,8 @@ def hold(nano_dollars: int, **facts: object) -> Hold:
 
 def end(kind: EntryKind, nano_dollars: int, **facts: object) -> End:
     usage = Usage(MODEL, "tokens", nano_dollars)
-    return End(kind, usage, nano_dollars, **{"price_version": "then", **facts})  # type: ignore[arg-type]
+    values: dict[str, object] = {"usage": usage, "price_version": "then"}
+    return End(kind, nano_dollars=nano_dollars, **values | facts)  # type: ignore[arg-type]
 
 
 def posted(nano_dollars: int, **facts: object) -> End:

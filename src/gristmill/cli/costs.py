@@ -38,3 +38,15 @@ def show(
         from gristmill.cli.spending import Form, show
 
         run(show(by, since, Form(csv=csv, json=json)), as_json=json)
+
+
+@app.command(epilog="Example:  gristmill costs verify || gristmill costs verify --json")
+def verify(json: Json = False) -> None:
+    """Add everything up anew, and compare it with the vendors' bills.
+
+    Every balance is recomputed from the journal, and the journal held to its rules; then each
+    vendor is asked what it has billed, where it tells. The exit code is 0 only if all agrees.
+    """
+    from gristmill.cli.verifying import verify
+
+    run(verify(as_json=json), as_json=json)

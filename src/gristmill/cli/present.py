@@ -148,9 +148,9 @@ def aligned(amounts: Sequence[int]) -> list[str]:
     return [text + "0" * (longest - len(text.partition(".")[2])) for text in shown]
 
 
-def count(number: int, noun: str) -> str:
-    """1 page, 1,695 pages."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def count(number: int, noun: str, several: str = "") -> str:
+    """1 page, 1,695 pages; `several` where an s is not enough."""
+    return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"
 
 
 def ago(moment: datetime) -> str:

@@ -8,12 +8,14 @@ import orjson
 from rich.table import Table
 
 from gristmill.cli.present import console, one_line, print_json, tell_table
-from gristmill.cli.simulator_client import Control, Json
 from gristmill.errors import InvalidArgument
+from gristmill.library.simulators import Control, Json
+from gristmill.settings import load_settings
+from gristmill.system import System
 
 
 async def status(url: str | None, *, as_json: bool) -> int:
-    async with Control(url) as control:
+    async with await _control(url) as control:
         value = await control.get("")
     if as_json:
         print_json(value)
@@ -27,7 +29,7 @@ async def status(url: str | None, *, as_json: bool) -> int:
 
 
 async def routes(url: str | None, vendor: str | None, *, as_json: bool) -> int:
-    async with Control(url) as control:
+    async with await _control(url) as control:
         known = await control.get("routes")
     if vendor is not None and vendor not in known["units"]:
         raise InvalidArgument(
@@ -50,7 +52,7 @@ async def routes(url: str | None, vendor: str | None, *, as_json: bool) -> int:
 
 
 async def faults(url: str | None, *, as_json: bool) -> int:
-    async with Control(url) as control:
+    async with await _control(url) as control:
         return _tell_faults(await control.get("faults"), as_json=as_json)
 
 
@@ -60,12 +62,12 @@ async def add_fault(
     fault["count"] = None if count == "endless" else _number(count, "--count")
     if headers:
         fault["headers"] = dict(_pair(header, ":", "--header") for header in headers)
-    async with Control(url) as control:
+    async with await _control(url) as control:
         return _tell_faults(await control.post("faults", fault), as_json=as_json)
 
 
 async def clear_faults(url: str | None, numbers: Sequence[int], *, as_json: bool) -> int:
-    async with Control(url) as control:
+    async with await _control(url) as control:
         for path in [f"faults/{number}" for number in numbers] or ["faults"]:
             left = await control.delete(path)
         return _tell_faults(left, as_json=as_json)
@@ -127,13 +129,13 @@ async def change_settings(
         else:
             changes[name] = _value(text)
     if reset:
-        async with Control(url) as control:
+        async with await _control(url) as control:
             await control.delete("settings")
     return await _change(url, changes, None, as_json=as_json)
 
 
 async def calls(url: str | None, query: Json, *, summary: bool, clear: bool, as_json: bool) -> int:
-    async with Control(url) as control:
+    async with await _control(url) as control:
         value = (
             await control.get("calls/summary") if summary else await control.get("calls", **query)
         )
@@ -152,7 +154,7 @@ async def calls(url: str | None, query: Json, *, summary: bool, clear: bool, as_
 
 
 async def billed(url: str | None, *, as_json: bool) -> int:
-    async with Control(url) as control:
+    async with await _control(url) as control:
         value = await control.get("billed")
     if as_json:
         print_json(value)
@@ -162,7 +164,7 @@ async def billed(url: str | None, *, as_json: bool) -> int:
 
 
 async def reset(url: str | None, *, as_json: bool) -> int:
-    async with Control(url) as control:
+    async with await _control(url) as control:
         value = await control.post("reset", None)
     if as_json:
         print_json(value)
@@ -172,7 +174,7 @@ async def reset(url: str | None, *, as_json: bool) -> int:
 
 
 async def _change(url: str | None, changes: Json, group: str | None, *, as_json: bool) -> int:
-    async with Control(url) as control:
+    async with await _control(url) as control:
         changed = any(changes.values())
         value = await (control.post("settings", changes) if changed else control.get("settings"))
     shown = value if group is None else {group: value[group]}
@@ -281,3 +283,8 @@ def _number(text: str, name: str) -> float:
     except ValueError:
         raise InvalidArgument(f"{name} is no number: {text!r}.") from None
     return int(number) if number.is_integer() else number
+
+
+async def _control(url: str | None) -> Control:
+    """Those at `url`, or those of this home, which are started if need be."""
+    return Control(await System(load_settings()).simulator_url() if url is None else url)

@@ -40,6 +40,7 @@ from gristmill.settings.budget import Period
 from gristmill.system import System
 
 if TYPE_CHECKING:
+    from gristmill.library.verifying import Verification
     from gristmill.router import ServiceRouter
 
 BATCH: Final = 32  # sources registered together
@@ -217,6 +218,16 @@ class Gristmill:
             InvalidArgument: costs cannot be grouped like that, or the moment has no time zone.
         """
         return await self.tracker.costs(by, since=since)
+
+    async def verify_costs(self) -> "Verification":
+        """Adds the journal up anew, and compares it with the vendors' bills as far as these show.
+
+        Raises:
+            DatabaseUnavailable: the database cannot be reached.
+        """
+        from gristmill.library.verifying import verify
+
+        return await verify(self._system)
 
     @property
     def prices(self) -> Prices:

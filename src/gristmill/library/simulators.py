@@ -1,4 +1,4 @@
-"""The control plane of running simulators, as commands ask it."""
+"""The control plane of running simulators."""
 
 from types import TracebackType
 from typing import Any, Self
@@ -7,27 +7,22 @@ import httpx
 import orjson
 
 from gristmill.errors import InvalidArgument, Misconfigured
-from gristmill.settings import load_settings
 from gristmill.telemetry.unheard import unheard
-from gristmill_simulators.background import NotStarted, ensure_running
 
 Json = dict[str, Any]
 
 
 class Control:
-    """The control plane at `url`, or of this home's simulators, which are started if need be.
+    """The control plane of the simulators at `url`.
 
     Raises InvalidArgument with its sentence where it refuses, and Misconfigured where nothing, or
     something else, answers.
     """
 
-    def __init__(self, url: str | None) -> None:
-        self._url = url
-        self._address = ""
+    def __init__(self, url: str) -> None:
+        self._address = url.rstrip("/").removesuffix("/_simulator")
 
     async def __aenter__(self) -> Self:
-        address = await _address() if self._url is None else self._url
-        self._address = address.rstrip("/").removesuffix("/_simulator")
         self._http = httpx.AsyncClient(trust_env=False, timeout=60)
         return self
 
@@ -61,17 +56,6 @@ class Control:
         if answer.is_error:
             raise InvalidArgument(value["error"])
         return value
-
-
-async def _address() -> str:
-    settings = load_settings()
-    try:
-        return settings.simulator_url or await ensure_running(settings.home / "simulator")
-    except (NotStarted, OSError) as error:
-        raise Misconfigured(
-            f"The simulators cannot be started: {error}.",
-            advice="gristmill doctor looks for the reason.",
-        ) from error
 
 
 def _nothing_at(address: str, reason: str) -> Misconfigured:
