@@ -7,7 +7,6 @@ be told, and is skipped there.
 """
 
 import io
-import ssl
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -23,10 +22,9 @@ from llama_cloud import AsyncLlamaCloud, LlamaCloud
 from openai import AsyncOpenAI, OpenAI
 from reportlab.pdfgen.canvas import Canvas
 from storage3 import AsyncStorageClient, SyncStorageClient
+from tls import TLS
 
 from gristmill_simulators.server import SimulatorServer
-
-TLS = ssl.create_default_context()  # 50 ms for every client that makes its own, and never used
 
 
 class Clock:

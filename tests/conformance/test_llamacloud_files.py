@@ -8,6 +8,7 @@ import pytest
 from flavours import resolved
 from llama_calls import HEADERS, parsed, tell, uploaded
 from llama_cloud import AsyncLlamaCloud
+from tls import TLS
 
 PATH = "/llamacloud/api/v1/beta/files"
 
@@ -92,7 +93,7 @@ async def test_files_are_queried_by_the_deprecated_way_as_well(llama: AsyncLlama
 async def test_a_file_is_downloaded_from_its_presigned_url_without_a_key(llama: AsyncLlamaCloud):
     file_id = await uploaded(llama, "notes.md", b"of wheat and rye")
     presigned = await llama.files.content(file_id)
-    async with httpx.AsyncClient(trust_env=False) as anyone:
+    async with httpx.AsyncClient(trust_env=False, verify=TLS) as anyone:
         assert (await anyone.get(presigned.url)).content == b"of wheat and rye"
     await llama.files.delete(file_id)
 

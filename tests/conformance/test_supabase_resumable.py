@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from storage_calls import SERVICE, USER, bearer, declare, token
+from tls import TLS
 
 PIECE = {"tus-resumable": "1.0.0", "content-type": "application/offset+octet-stream"}
 
@@ -22,7 +23,9 @@ async def tus(account) -> AsyncIterator[httpx.AsyncClient]:
     key = account["SUPABASE_SERVICE_ROLE_KEY"]
     headers = {"authorization": f"Bearer {key}", "tus-resumable": "1.0.0"}
     url = f"{account['SUPABASE_URL']}/storage/v1"
-    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=url, headers=headers, trust_env=False, verify=TLS
+    ) as client:
         yield client
 
 

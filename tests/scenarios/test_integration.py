@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from accounts import Account
 from pdfs import pdf
+from tls import TLS
 
 from gristmill import DocumentStatus, Gristmill, Origin, ServiceRouter
 from gristmill.contract import Open, Settled, Status
@@ -178,7 +179,7 @@ async def test_04_a_signed_address_opens_one_object_and_nothing_else(
 ) -> None:
     await services.execute(UploadObject(bucket, "wheat.txt", file, "text/plain"))
     url = (await services.execute(SignUrl(bucket, "wheat.txt", 60))).value
-    async with httpx.AsyncClient(trust_env=False) as anybody:
+    async with httpx.AsyncClient(trust_env=False, verify=TLS) as anybody:
         answer = await anybody.get(url)
         forged = await anybody.get(url.replace("wheat.txt", "rye.txt"))
     assert answer.content == file.read_bytes()

@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 from simulator import SimulatorControl
+from tls import TLS
 
 from gristmill import DocumentStatus, Gristmill
 from gristmill.contract import Status
@@ -26,6 +27,7 @@ class Project:
             base_url=f"{environment.supabase_url(simulator.base_url)}/storage/v1",
             headers={"authorization": f"Bearer {key}"},
             trust_env=False,
+            verify=TLS,
         )
 
     def close(self) -> None:

@@ -55,7 +55,7 @@ def database_pid(settings: Settings) -> int:
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await condition():
             await asyncio.sleep(0.02)
 
@@ -150,5 +150,5 @@ async def test_a_worker_that_is_told_to_stop_stops_whatever_it_is_doing(mill: Gr
         running = asyncio.create_task(worker.run())
         await asyncio.sleep(number * 0.001)
         running.cancel()
-        await asyncio.wait([running], timeout=10)
+        await asyncio.wait([running], timeout=60)
         assert running.cancelled()

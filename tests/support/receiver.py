@@ -41,7 +41,7 @@ class Receiver:
 
     async def events(self, count: int) -> list[str]:
         """The types of the first `count` events, once they are there."""
-        async with asyncio.timeout(5), self._arrived:
+        async with asyncio.timeout(30), self._arrived:
             await self._arrived.wait_for(lambda: len(self.received) >= count)
         return [delivery.event["event_type"] for delivery in self.received[:count]]
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx
+from tls import TLS
 
 
 class SimulatorControl:
@@ -10,7 +11,7 @@ class SimulatorControl:
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
-        self._http = httpx.Client(base_url=f"{base_url}/_simulator", trust_env=False)
+        self._http = httpx.Client(base_url=f"{base_url}/_simulator", trust_env=False, verify=TLS)
 
     def close(self) -> None:
         self._http.close()

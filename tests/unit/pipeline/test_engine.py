@@ -39,7 +39,7 @@ async def test_a_job_that_was_queued_before_anybody_listened_is_looked_for_once_
     listening = app.job_manager.listen_for_jobs(on_notification=hear, queues=[QUEUE])
     task = asyncio.create_task(listening)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await heard.get() == "job_inserted", "though none was queued since"
             await wake(database)
             assert await heard.get() == "job_inserted"
@@ -85,5 +85,5 @@ async def test_a_look_that_is_queued_during_the_one_before_follows_at_once(
     looks: asyncio.Queue[int], database: Database
 ) -> None:
     await wake(database)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert [await looks.get(), await looks.get()] == [1, 2]

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import httpx
 import pytest
 
 from gristmill.services.adapter import Endpoint
@@ -137,8 +138,14 @@ async def vendor():
 
 @pytest.fixture
 async def http():
-    async with create_client(read_timeout=0.3, connect_timeout=0.3) as client:
+    async with create_client(read_timeout=10.0, connect_timeout=10.0) as client:
         yield client
+
+
+@pytest.fixture
+def impatient(http):
+    """The client waits for an answer for a moment only; for all else as long as a busy machine."""
+    http.timeout = httpx.Timeout(10.0, read=0.05)
 
 
 @pytest.fixture

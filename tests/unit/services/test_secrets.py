@@ -62,6 +62,8 @@ def adapter(vendor, http):
 
 @pytest.fixture(params=[*FAILURES, "vanishes", "silent"])
 def failing(request, vendor):
+    if request.param == "silent":
+        request.getfixturevalue("impatient")
     named = {"vanishes": vendor.vanish, "silent": vendor.stay_silent}
     return vendor.does(FAILURES.get(request.param) or named[request.param])
 

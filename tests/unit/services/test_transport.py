@@ -78,8 +78,8 @@ async def test_a_connection_that_breaks_after_sending_leaves_the_outcome_unknown
     assert not caught.value.no_effect
 
 
-async def test_a_silent_service_leaves_the_outcome_unknown(vendor, http, adapter_of, operation):
-    http.timeout = httpx.Timeout(0.05)
+@pytest.mark.usefixtures("impatient")
+async def test_a_silent_service_leaves_the_outcome_unknown(vendor, adapter_of, operation):
     vendor.does(vendor.stay_silent)
     with pytest.raises(errors.OutcomeUnknown, match="did not answer in time"):
         await adapter_of(operation.service).execute(operation)
@@ -220,14 +220,14 @@ async def test_a_peer_that_stops_reading_does_not_hold_the_caller_for_ever(vendo
 
 async def test_a_body_that_is_sent_slowly_but_steadily_is_not_cut_off(vendor):
     async def pieces():
-        for _ in range(8):
-            await asyncio.sleep(0.05)
+        for _ in range(100):  # longer in all than the 0.4 s for which nothing may happen
+            await asyncio.sleep(0.005)
             yield b"x" * 1000
 
     vendor.says(200, b"thanks")
-    async with create_client(read_timeout=0.05, connect_timeout=0.05) as http:
+    async with create_client(read_timeout=0.1, connect_timeout=0.1) as http:
         assert (await http.post(vendor.url, content=pieces())).text == "thanks"
-    assert len(vendor.requests[0].body) == 8000
+    assert len(vendor.requests[0].body) == 100_000
 
 
 async def test_a_large_request_is_sent_piece_by_piece_and_whole(vendor, adapter_of):

@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx
 from openai import AsyncOpenAI
 from openai_batches import ended, line, lines_of, started
+from tls import TLS
 
 from gristmill_simulators import environment
 from gristmill_simulators.server import SimulatorServer
@@ -17,7 +18,7 @@ def client(server: SimulatorServer) -> AsyncOpenAI:
 
 
 async def control(server: SimulatorServer, method: str, path: str, **options) -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, verify=TLS) as http:
         answer = await http.request(method, f"{server.base_url}/_simulator{path}", **options)
         return answer.raise_for_status()
 

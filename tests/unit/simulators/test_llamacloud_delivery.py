@@ -10,6 +10,7 @@ import orjson
 import pytest
 from llama_calls import HEADERS
 from receiver import Receiver
+from tls import TLS
 
 from gristmill_simulators.llamacloud import outbox
 from gristmill_simulators.llamacloud.delivery import Sender
@@ -32,7 +33,7 @@ async def tell(simulator: Simulator, url: str, *events: str, job_id: str = "pjb-
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -140,7 +141,7 @@ async def test_what_a_server_could_not_deliver_its_successor_does(tmp_path: Path
 async def submit(server: SimulatorServer, receiver: Receiver) -> None:
     hook = {"webhook_url": receiver.url, "webhook_events": ["parse.pending"]}
     options = {"tier": "fast", "version": "latest", "webhook_configurations": [hook]}
-    async with httpx.AsyncClient(trust_env=False, headers=HEADERS) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=TLS, headers=HEADERS) as client:
         answer = await client.post(
             f"{server.llama_cloud_base_url}/api/v2/parse/upload",
             data={"configuration": orjson.dumps(options).decode()},
