@@ -74,6 +74,9 @@ class Vendor(Protocol):
     async def close(self) -> None:
         """End what runs in the background."""
 
+    async def halt(self) -> None:
+        """Interrupt what is sent in the background: a reset follows, and `forget`."""
+
     def reset(self, connection: sqlite3.Connection) -> None:
         """Empty its tables, inside the one transaction of a reset."""
 

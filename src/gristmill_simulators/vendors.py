@@ -61,6 +61,8 @@ class Vendors:
     async def reset(self) -> None:
         """Forget everything, files on disk included."""
         simulator = self._simulator
+        for vendor in self._all:
+            await vendor.halt()
         await simulator.calls.flush()
         simulator.faults.clear()
         await simulator.settings.reset()

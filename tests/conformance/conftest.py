@@ -72,13 +72,18 @@ def server(simulated: tuple[SimulatorServer, Clock], fresh: None) -> SimulatorSe
     return simulated[0]
 
 
+@pytest.fixture(scope="session")
+def operator() -> Iterator[httpx.Client]:
+    """Who tells the simulators between tests, over a connection that stays."""
+    with httpx.Client(trust_env=False, verify=TLS) as client:
+        yield client
+
+
 @pytest.fixture
-async def fresh(shared: tuple[SimulatorServer, Clock] | None) -> None:
+def fresh(shared: tuple[SimulatorServer, Clock] | None, operator: httpx.Client) -> None:
     """The simulators have forgotten the tests before; the real vendors cannot."""
     if shared is not None:
-        async with httpx.AsyncClient(trust_env=False, verify=TLS) as client:
-            answer = await client.post(f"{shared[0].base_url}/_simulator/reset")
-            answer.raise_for_status()
+        operator.post(f"{shared[0].base_url}/_simulator/reset").raise_for_status()
 
 
 @pytest.fixture

@@ -13,6 +13,12 @@ from openai_batches import SMALL, ended, jsonl, line, lines_of, run, started, up
 WINDOW = 86_400
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look waits for what it has allowed, also on a busy machine."""
+    monkeypatch.setattr("gristmill_simulators.openai.runner._PATIENCE", 30.0)
+
+
 async def transition(control, kind: str, value: float) -> None:
     settings = {"transition": {"kind": kind, "value": value}}
     (await control.post("/settings", json=settings)).raise_for_status()

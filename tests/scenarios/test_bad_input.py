@@ -331,10 +331,10 @@ def test_a_home_that_cannot_be_written_is_told_in_a_sentence(settings: Settings)
 
 @root_only
 def test_a_second_user_is_kept_out_of_a_home_and_its_owner_goes_on(
-    simulator: SimulatorControl, shared: Path
+    simulator: SimulatorControl, shared: Path, folder: Path, home: Path
 ) -> None:
     (shared / "good.txt").write_text("Otters float on their backs.")
-    home = shared / "home"
+    folder.chmod(0o755)
     variables = {"PATH": os.environ["PATH"], "GRISTMILL_HOME": str(home)}
     variables |= {"GRISTMILL_SIMULATOR_URL": simulator.base_url}
     assert gristmill(variables, "ingest", shared / "good.txt").returncode == 0

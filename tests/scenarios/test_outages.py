@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -22,13 +21,12 @@ PARSE_SECONDS = 0.5  # long enough to be stopped in
 
 
 @pytest.fixture
-async def own() -> AsyncIterator[Settings]:
-    """A home with a database and simulators of its own, under a path short enough for a socket."""
-    with tempfile.TemporaryDirectory(prefix="gm-", dir="/tmp") as folder:
-        yield load_settings({"GRISTMILL_HOME": folder}, Path(folder))
-        await background.stop(Path(folder) / "simulator")
-        while OPENED:
-            OPENED.pop().close()
+async def own(home: Path) -> AsyncIterator[Settings]:
+    """A home with a database and simulators of its own."""
+    yield load_settings({"GRISTMILL_HOME": str(home)}, home)
+    await background.stop(home / "simulator")
+    while OPENED:
+        OPENED.pop().close()
 
 
 @pytest.fixture

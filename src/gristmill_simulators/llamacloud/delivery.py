@@ -49,7 +49,7 @@ class Sender:
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._timer: asyncio.TimerHandle | None = None
         self._clients: dict[str, httpx.AsyncClient] = {}
-        self._closed = False
+        self._halted = False
         self._loop = asyncio.get_running_loop()
 
     def busy(self) -> bool:
@@ -57,7 +57,7 @@ class Sender:
 
     def notify(self) -> None:
         """Something may be due: send it, and look again when the next thing is."""
-        if self._closed:
+        if self._halted:
             return
         now = self._simulator.clock()
         rows = self._simulator.database.read(
@@ -70,25 +70,25 @@ class Sender:
                 self._begin(key)
         self._look_again([row["due_at"] - now for row in rows if row["due_at"] > now])
 
-    def forget(self) -> None:
-        """Give up what is on its way: it belongs to jobs that are no more. From any thread."""
-        self._loop.call_soon_threadsafe(self._cancel)
-
-    async def close(self) -> None:
-        """Stop at once; what was not delivered is sent after the next start."""
-        self._closed = True
+    async def halt(self) -> None:
+        """Interrupt what is on its way, and begin nothing until `go_on`."""
+        self._halted = True
         if self._timer is not None:
             self._timer.cancel()
-        tasks = self._cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for client in self._clients.values():
-            await client.aclose()
-
-    def _cancel(self) -> "list[asyncio.Task[None]]":
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
-        return tasks
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def go_on(self) -> None:
+        """Send again what is due, from the next look on. From any thread."""
+        self._halted = False
+
+    async def close(self) -> None:
+        """Stop at once; what was not delivered is sent after the next start."""
+        await self.halt()
+        for client in self._clients.values():
+            await client.aclose()
 
     def _begin(self, key: _Key) -> None:
         task = asyncio.create_task(self._drain(key))

@@ -86,12 +86,15 @@ class LlamaCloud:
         await self._sender.close()
         await self._runner.close()
 
+    async def halt(self) -> None:
+        await self._sender.halt()
+
     def reset(self, connection: sqlite3.Connection) -> None:
         state.reset(connection)
 
     def forget(self) -> None:
         self._admission.forget()
-        self._sender.forget()
+        self._sender.go_on()
         self._folders.empty()
 
     def _file_routes(self, path: str) -> list[BaseRoute]:

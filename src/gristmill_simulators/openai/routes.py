@@ -80,6 +80,9 @@ class OpenAI:
         await self._runner.close()
         self._embeddings.close()
 
+    async def halt(self) -> None:
+        pass
+
     def reset(self, connection: sqlite3.Connection) -> None:
         state.reset(connection)
 

@@ -81,6 +81,9 @@ class SupabaseStorage:
     async def close(self) -> None:
         pass
 
+    async def halt(self) -> None:
+        pass
+
     def reset(self, connection: sqlite3.Connection) -> None:
         state.reset(connection)
 

@@ -7,10 +7,9 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -40,30 +39,6 @@ print((server.folder / "data" / "postmaster.pid").read_text().split()[0], flush=
 sys.stdin.read()
 server.close()
 """
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A short path: pytest's own are too long for a socket."""
-    path = Path(tempfile.mkdtemp(prefix="gm-", dir="/tmp"))
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture(scope="module")
-def made() -> Iterator[Path]:
-    """A home with a stopped database in it, to copy."""
-    path = Path(tempfile.mkdtemp(prefix="gm-", dir="/tmp"))
-    EmbeddedPostgres.start(path).close()
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture
-def home(made: Path, folder: Path) -> Path:
-    """A copy of that home."""
-    subprocess.run(["cp", "-a", made, folder / "home"], check=True)
-    return folder / "home"
 
 
 def server_pid(home: Path) -> int:
@@ -252,11 +227,11 @@ def test_a_first_start_killed_halfway_is_begun_anew(folder: Path) -> None:
 
 
 def test_a_home_with_a_long_and_awkward_name_gets_a_private_socket_folder_in_tmp(
-    made: Path, folder: Path
+    made_home: Path, folder: Path
 ) -> None:
     home = folder / ("l" * 120) / "naïve, 'quoted' home"
     home.parent.mkdir()
-    subprocess.run(["cp", "-a", made, home], check=True)
+    subprocess.run(["cp", "-a", made_home, home], check=True)
     with EmbeddedPostgres.start(home) as server:
         assert ask(server, "SELECT 1") == 1
         sockets = (home / "postgres" / "socket").readlink()
@@ -328,11 +303,11 @@ def test_a_wrong_password_does_not_open_the_database(home: Path) -> None:
             psycopg.connect(wrong)
 
 
-def test_only_its_own_folder_gets_modes_and_they_are_private(made: Path, folder: Path) -> None:
+def test_only_its_own_folder_gets_modes_and_they_are_private(made_home: Path, folder: Path) -> None:
     (folder / "outer").mkdir(mode=0o700)
     home = folder / "outer" / "home"
     home.mkdir(mode=0o700)
-    subprocess.run(["cp", "-a", made / "postgres", home], check=True)
+    subprocess.run(["cp", "-a", made_home / "postgres", home], check=True)
     with EmbeddedPostgres.start(home):
         postgres = home / "postgres"
         modes = {

@@ -3,12 +3,19 @@
 from pathlib import Path
 
 import httpx
+import pytest
 from openai import AsyncOpenAI
 from openai_batches import ended, line, lines_of, started
 from tls import TLS
 
 from gristmill_simulators import environment
 from gristmill_simulators.server import SimulatorServer
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look waits for what it has allowed, also on a busy machine."""
+    monkeypatch.setattr("gristmill_simulators.openai.runner._PATIENCE", 30.0)
 
 
 def client(server: SimulatorServer) -> AsyncOpenAI:

@@ -117,6 +117,22 @@ async def test_an_event_of_the_future_is_sent_when_it_is_due(simulator: Simulato
         await sender.close()
 
 
+async def test_halted_it_begins_nothing_and_then_goes_on(simulator: Simulator):
+    async with Receiver(statuses=[0]) as receiver:
+        sender = Sender(simulator)
+        await tell(simulator, receiver.url, "parse.success")
+        sender.notify()
+        await receiver.events(1)
+        await sender.halt()
+        sender.notify()
+        assert not sender.busy(), "although the event is still due"
+        sender.go_on()
+        sender.notify()
+        await receiver.events(2)
+        await until(lambda: not sender.busy())
+        await sender.close()
+
+
 async def test_a_reset_ends_what_is_on_its_way(tmp_path: Path):
     async with Receiver(statuses=[0]) as receiver, SimulatorServer(tmp_path, workers=1) as server:
         await submit(server, receiver)
