@@ -141,9 +141,7 @@ async def test_a_task_without_end_is_stopped_after_its_time():
 async def test_time_is_counted_for_each_task_alone():
     async with ChildPool(size=1, seconds=1.0) as pool:
         pid = await pool.run(os.getpid)
-        busy = (
-            "import time\nend = time.process_time() + 0.1\nwhile time.process_time() < end: pass"
-        )
+        busy = "import time\nend = time.process_time() + 0.1\nwhile time.process_time() < end: pass"
         for _ in range(21):  # more than the second and the grace of another that one task has
             await pool.run(exec, busy)
         assert await pool.run(os.getpid) == pid
