@@ -9,7 +9,7 @@ DEMO_HOME ?= $(CURDIR)/.gristmill/demo
 QUESTION ?= how are retries bounded?
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench chaos live pages clean lock
+.PHONY: help demo test check bench chaos overshoot live pages clean lock
 
 help:  ## What can be done
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /	/' | expand -t 10
@@ -36,6 +36,9 @@ bench: $(VENV)/.developed  ## Measure; prints ratios against a baseline of the s
 
 chaos: $(VENV)/.developed  ## Random kill -9 and outages, with the calls counted (minutes)
 	$(BIN)/pytest tests/chaos -m slow --timeout 1200
+
+overshoot: $(VENV)/.developed  ## A million random entries in the ledger, with kill -9 at random (minutes)
+	$(BIN)/pytest tests/chaos/test_ledger.py -m slow --operations 1000000
 
 live: $(VENV)/.developed  ## What the vendors promise, asked of the real ones with your keys (billed)
 	$(BIN)/pytest tests/conformance tests/scenarios/test_integration.py --against real -rs

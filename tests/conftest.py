@@ -46,6 +46,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="simulators",
         help="what tests/conformance and tests/scenarios ask; real needs keys and is billed",
     )
+    parser.addoption(
+        "--operations",
+        type=int,
+        default=100_000,
+        help="how many entries tests/chaos/test_ledger.py has written to the journal",
+    )
 
 
 @pytest.hookimpl(wrapper=True)
