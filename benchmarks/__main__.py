@@ -16,6 +16,7 @@ BENCHMARKS: Final = {
     "memory": "benchmarks.memory",
     "simulators": "benchmarks.simulators",
     "storage": "benchmarks.storage",
+    "ledger": "benchmarks.ledger",
     "quotas": "benchmarks.quotas",
     "books": "benchmarks.books",
     "guards": "benchmarks.guards",
