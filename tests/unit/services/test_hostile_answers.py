@@ -4,7 +4,7 @@ import base64
 import json
 import struct
 from copy import deepcopy
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -44,6 +44,10 @@ def _result(content, said):
     return {"job": JOB, content: {"pages": [{"page_number": 1, content: said}]}}
 
 
+BOOKED = {
+    "event_aggregation_key": "pjb-1", "event_type": "e", "value": 1, "credits": 2.0,
+    "day": "2026-01-01",
+}  # fmt: skip
 # An operation, and an honest answer to it.
 ASKED: list[tuple[Operation, object]] = [
     (
@@ -61,10 +65,8 @@ ASKED: list[tuple[Operation, object]] = [
     (llamaparse.GetParseItems("pjb-1"), _result("items", [{"type": "text"}])),
     (llamaparse.GetParseMetadata("pjb-1"), _result("metadata", None)),
     (llamaparse.GetParseUsage("pjb-1"), {"job": JOB}),
-    (
-        llamaparse.ListParseUsage("pjb-1"),
-        {"items": [{"event_type": "e", "value": 1, "credits": 2.0, "day": "2026-01-01"}]},
-    ),
+    (llamaparse.ListParseUsage("pjb-1"), {"items": [BOOKED]}),
+    (llamaparse.ListUsage(date(2026, 1, 1)), {"items": [BOOKED], "next_page_token": "more"}),
     (llamaparse.ListParseVersions(), {**VERSIONS, "latest": dict.fromkeys(VERSIONS, "2026-10-16")}),
     (llamaparse.CancelParse("pjb-1"), JOB),
     (llamaparse.DeleteParse("pjb-1"), {"id": "pjb-1"}),
@@ -118,6 +120,29 @@ ANSWERS = [
     ),
 ]
 VALUES = [None, [[]], float("inf"), LONG]
+
+
+@pytest.fixture
+def adapter_of(adapter_of):
+    """The vendors' books are asked for by an organization, which is known here already."""
+
+    def known(service):
+        adapter = adapter_of(service)
+        if service == "llamaparse":
+            adapter._organization = "o-1"
+        return adapter
+
+    return known
+
+
+@pytest.mark.parametrize("place", [(), (0,), (0, "organization_id")], ids=str)
+@pytest.mark.parametrize("value", [*VALUES, {}, "a/b"], ids=lambda value: str(value)[:8])
+async def test_a_lie_about_the_organization_is_one_of_our_errors(vendor, adapter_of, place, value):
+    adapter = adapter_of("llamaparse")
+    adapter._organization = None
+    vendor.says(200, _with([{"organization_id": "o-1"}], place, value))
+    with pytest.raises(GristmillError):
+        await adapter.execute(llamaparse.ListParseUsage("pjb-1"))
 
 
 @pytest.mark.parametrize(("operation", "honest"), ASKED, ids=lambda each: getattr(each, "name", ""))
