@@ -33,7 +33,7 @@ from gristmill_simulators.environment import environment
 KEY: Final = "sk-simulated-key-that-opens-nothing"
 MODEL: Final = "text-embedding-3-small"
 TASKS: Final = 32
-STORM: Final = 64
+STORM_SECONDS: Final = 1.0  # in which every call is refused
 BAR_CALLS: Final = 40
 BAR_DRAIN: Final = 1.1
 
@@ -140,7 +140,7 @@ async def drained(database: Database, *, quick: bool) -> None:
             seconds, refused = await storm(database, url, number, retry_after)
         told = seconds / (retry_after + number / work.per_second)
         rows.append((name, number, refused, f"{seconds:.1f}", f"{told:.2f}"))
-    table((f"{STORM} x 429", "calls", "429 in all", "seconds", "to the ideal"), rows)
+    table(("a storm of 429", "calls", "429 in all", "seconds", "to the ideal"), rows)
     bar("drain", met=told <= BAR_DRAIN, figure=f"{told:.2f} x", wanted=f"<= {BAR_DRAIN} x")
     print()
 
@@ -163,8 +163,15 @@ async def storm(database: Database, url: str, number: int, retry_after: int) -> 
                     while not await _through(service, operation):
                         pass
 
-            await asyncio.gather(*(worker() for _ in range(STORM)))
+            calm = asyncio.create_task(calm_down(http, url))
+            await asyncio.gather(*(worker() for _ in range(TASKS)))
+            await calm
     return time.monotonic() - began, inner.calls - number - 1
+
+
+async def calm_down(http: httpx.AsyncClient, url: str) -> None:
+    await asyncio.sleep(STORM_SECONDS)
+    (await http.delete(f"{url}/_simulator/faults")).raise_for_status()
 
 
 async def _through(service: ServiceInterface, operation: Embed) -> bool:
@@ -180,7 +187,7 @@ async def _through(service: ServiceInterface, operation: Embed) -> bool:
 async def break_out(http: httpx.AsyncClient, url: str, retry_after: int) -> None:
     fault = {
         "route": "openai.embeddings.create", "kind": "status", "status": 429,
-        "code": "rate_limit_exceeded", "count": STORM,
+        "code": "rate_limit_exceeded", "count": None,
         "headers": {"retry-after": str(retry_after)} if retry_after else {},
     }  # fmt: skip
     (await http.post(f"{url}/_simulator/faults", json=fault)).raise_for_status()
