@@ -8,8 +8,11 @@ BIN := $(VENV)/bin
 DEMO_HOME ?= $(CURDIR)/.gristmill/demo
 QUESTION ?= how are retries bounded?
 
+# What was compiled and rewritten once is found by the next process and the next run.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench chaos overshoot live pages clean lock
+.PHONY: help demo test cover check bench chaos overshoot live pages clean lock
 
 help:  ## What can be done
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /	/' | expand -t 10
@@ -23,6 +26,9 @@ demo: $(VENV)/.installed  ## Install, ingest the sample documents, ask them a qu
 	@GRISTMILL_HOME=$(DEMO_HOME) $(BIN)/gristmill costs
 
 test: check  ## Lint, types, import rules, and every test (under 5 minutes)
+	$(BIN)/pytest --numprocesses logical --dist worksteal
+
+cover: $(VENV)/.developed  ## Every test, and which lines none of them runs (half as long again)
 	$(BIN)/pytest --numprocesses logical --dist worksteal --cov --cov-report term:skip-covered
 
 check: $(VENV)/.developed  ## Lint, types and import rules only
