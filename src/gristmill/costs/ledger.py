@@ -109,9 +109,16 @@ class End:
 class Ledger:
     """Keeps the money of one process. Close it, so that nothing stays unwritten."""
 
-    def __init__(self, database: Database, *, write_seconds: float = WRITE_SECONDS) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        write_seconds: float = WRITE_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
         self._database = database
         self._write_seconds = write_seconds
+        self._retry_seconds = retry_seconds
         self._asked: _Waiting[Hold] = {}
         self._ends: _Waiting[End] = {}
         self._group = GROUP
@@ -126,16 +133,16 @@ class Ledger:
         """
         call_id = uuid4()
         written = self._future()
-        self._asked[call_id] = (hold, written)
+        self._asked[written] = (call_id, hold)
         self._wake()
         try:
             async with asyncio.timeout(self._write_seconds):
                 await written
         except TimeoutError as error:
-            self._forget(call_id, hold, "the ledger did not answer in time")
+            self._forget(written, call_id, hold, "the ledger did not answer in time")
             raise _silent(self._write_seconds) from error
         except (asyncio.CancelledError, DatabaseUnavailable) as error:
-            self._forget(call_id, hold, f"never left: {type(error).__name__}")
+            self._forget(written, call_id, hold, f"never left: {type(error).__name__}")
             raise
         return call_id
 
@@ -148,7 +155,7 @@ class Ledger:
             DatabaseUnavailable: it is not written yet.
         """
         written = self._future()
-        self._ends[call_id] = (end, written)
+        self._ends[written] = (call_id, end)
         self._wake()
         try:
             async with asyncio.timeout(self._write_seconds):
@@ -240,16 +247,16 @@ class Ledger:
             self._keeper.cancel()
             await asyncio.wait({self._keeper})
 
-    def _future(self) -> asyncio.Future[None]:
+    def _future(self) -> "_Written":
         return asyncio.get_running_loop().create_future()
 
-    def _forget(self, call_id: UUID, hold: Hold, note: str) -> None:
+    def _forget(self, written: "_Written", call_id: UUID, hold: Hold, note: str) -> None:
         """A call that never left: its hold may have been committed all the same."""
-        if self._asked.pop(call_id, None) is not None:
+        if self._asked.pop(written, None) is not None:
             return
         nothing = Usage(hold.usage.product, hold.usage.unit, 0)
         end = End(EntryKind.RELEASED, nothing, 0, hold.price_version, note=note)
-        self._ends[call_id] = (end, self._future())
+        self._ends[self._future()] = (call_id, end)
         self._wake()
 
     def _wake(self) -> None:
@@ -264,7 +271,7 @@ class Ledger:
             except DatabaseUnavailable as error:  # holds are the callers' to ask for again
                 self._ends = ends | self._ends
                 _fail(asked, error)
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(self._retry_seconds)
             except Exception as error:  # noqa: BLE001 — a defect in one of them: each goes alone
                 self._set_apart(asked, ends, error)
             else:
@@ -276,7 +283,8 @@ class Ledger:
 
     def _set_apart(self, asked: "_Waiting[Hold]", ends: "_Waiting[End]", error: Exception) -> None:
         if len(asked) + len(ends) == 1:
-            log.error("ledger.defect", calls=[str(call) for call in asked | ends], error=str(error))
+            calls = [str(call) for call, _ in (*asked.values(), *ends.values())]
+            log.error("ledger.defect", calls=calls, error=str(error))
             _fail(asked, error)
             _fail(ends, error)
             return
@@ -289,8 +297,8 @@ class Ledger:
 
     async def _write(self, ends: "_Waiting[End]", asked: "_Waiting[Hold]") -> Row:
         lines = (
-            _json([_end_line(call, end) for call, (end, _) in ends.items()]),
-            _json([_hold_line(call, hold) for call, (hold, _) in asked.items()]),
+            _json([_end_line(call, end) for call, end in ends.values()]),
+            _json([_hold_line(call, hold) for call, hold in asked.values()]),
         )
         async with self._database.connection() as connection:
             row = await (await connection.execute(_KEEP, lines)).fetchone()
@@ -301,16 +309,27 @@ class Ledger:
 
 
 T = TypeVar("T")
-_Waiting = dict[UUID, tuple[T, asyncio.Future[None]]]
+_Written = asyncio.Future[None]
+_Waiting = dict[_Written, tuple[UUID, T]]
 
 
 def _taken(waiting: "_Waiting[T]", most: int) -> "_Waiting[T]":
-    """Takes the oldest out, as many as one transaction may have."""
-    return {call: waiting.pop(call) for call in list(islice(waiting, most))}
+    """Takes the oldest out, as many as one transaction may have; of one call only the first.
+
+    Two ends of a call may come at once, one that knows and one that assumes: each has its turn.
+    """
+    taken: _Waiting[T] = {}
+    calls: set[UUID] = set()
+    for written in list(islice(waiting, most)):
+        call, _ = waiting[written]
+        if call not in calls:
+            calls.add(call)
+            taken[written] = waiting.pop(written)
+    return taken
 
 
 def _answer(waiting: "_Waiting[Any]", refused: Mapping[str, Any]) -> None:
-    for call, (_, written) in waiting.items():
+    for written, (call, _) in waiting.items():
         if written.done():
             continue
         if why := refused.get(str(call)):
@@ -320,7 +339,7 @@ def _answer(waiting: "_Waiting[Any]", refused: Mapping[str, Any]) -> None:
 
 
 def _fail(waiting: "_Waiting[Any]", error: Exception) -> None:
-    for _, written in waiting.values():
+    for written in waiting:
         if not written.done():
             written.set_exception(error)
             written.exception()  # nobody may wait for it any more

@@ -199,6 +199,26 @@ async def test_a_bill_that_two_processes_bring_at_once_is_posted_once(database, 
     assert (await audit(database)).breaches == ()
 
 
+async def test_a_bill_that_comes_twice_at_once_is_posted_once_and_both_are_told(database, ledger):
+    await limited(database, 100)
+    call = await ledger.hold(hold(50))
+    await ledger.end(call, opened(50, "job-1"))
+    bills = (ledger.settle("openai", "job-1", posted(20)) for _ in range(2))
+    assert await asyncio.gather(*bills) == [True, True]
+    assert await entries(database) == ["held", "open", "posted"]
+
+
+async def test_what_is_known_of_a_call_is_not_lost_because_it_is_assumed_at_the_same_time(
+    database, ledger
+):
+    await limited(database, 100)
+    call = await ledger.hold(hold(50))
+    ends = (end(EntryKind.ASSUMED, 50), posted(30), end(EntryKind.ASSUMED, 50))
+    await asyncio.gather(*(ledger.end(call, each) for each in ends))
+    assert await entries(database) == ["held", "assumed", "corrected"]
+    assert await money(database) == (30, 0, 0)
+
+
 async def test_open_work_is_held_until_its_bill_comes_however_late(database, ledger):
     await limited(database, 100)
     call = await ledger.hold(hold(50))
