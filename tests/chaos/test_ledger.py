@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator
 import pytest
 from ledger_books import brought_in, reconcile
 from ledger_calls import Line
-from ledger_load import Watcher, Workers, entries, move_limits, one, overruns, set_limits
+from ledger_load import Watcher, Workers, entries, move_limits, overruns, set_limits
+from money import one
 
 from gristmill.costs.audit import audit
 from gristmill.database.engine import Database

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from ledger_books import reconcile
 from ledger_calls import Call, Line, guarded
-from ledger_load import one
+from money import one
 
 from gristmill.contract import Origin
 from gristmill.costs.audit import audit

@@ -1,22 +1,15 @@
 """The vendor's book and our journal, brought together when nobody spends any more."""
 
-import asyncio
 from collections import defaultdict
 from typing import Any
 
 from ledger_calls import Line, settled
-from ledger_load import one
+from money import the_dead_are_done
 
 from gristmill.costs.ledger import Ledger
 from gristmill.database.engine import Database, Row
 
 Bills = dict[str, dict[str, Any]]
-
-# What the dead have sent is still done.
-_UNDER_WAY = """
-SELECT count(*) AS n FROM pg_stat_activity
-WHERE datname = current_database() AND state = 'active' AND query LIKE 'SELECT keep_ledger%'
-"""
 
 # How each call ended: the number that the vendor knows it by, if its answer came.
 _CALLS = b"""
@@ -29,8 +22,7 @@ WHERE c.state <> 'released'
 
 async def brought_in(database: Database, line: Line) -> Bills:
     """Assumes what is left, and pays every bill that the ledger knows the work of. The book."""
-    while (await one(database, _UNDER_WAY))["n"]:
-        await asyncio.sleep(0.01)
+    await the_dead_are_done(database)
     ledger = Ledger(database)
     while await ledger.assume_forgotten(seconds=0):
         pass

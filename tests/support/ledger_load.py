@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 from ledger_calls import Line
+from money import one
 
 from gristmill.contract import Origin
 from gristmill.costs.audit import audit
@@ -68,13 +69,6 @@ _COUNTED = """
 SELECT b.posted + b.held AS counted, b.nano_dollars AS limit, b.overrun
 FROM balances b JOIN limits l ON l.id = b.limit_id WHERE l.scope = 'service' AND l.key = 'openai'
 """
-
-
-async def one(database: Database, query: str) -> dict[str, Any]:
-    async with database.connection() as connection:
-        row = await (await connection.execute(query.encode())).fetchone()
-    assert row is not None
-    return row
 
 
 async def entries(database: Database) -> int:

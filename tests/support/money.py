@@ -1,13 +1,21 @@
 """What must hold of the ledger at any time, and a database whose clock a test sets."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 
 from gristmill.contract import Origin, Usage
 from gristmill.costs.budgets import Balance, balances
 from gristmill.costs.ledger import End, EntryKind, Hold
-from gristmill.database.engine import Connection, Database
+from gristmill.database.engine import Connection, Database, Row
 
 MODEL = "text-embedding-3-small"
+
+_UNDER_WAY = """
+SELECT count(*) AS n FROM pg_stat_activity
+WHERE datname = current_database() AND state = 'active' AND query LIKE 'SELECT keep_ledger%'
+"""
 
 
 def hold(nano_dollars: int, **facts: object) -> Hold:
@@ -40,6 +48,19 @@ def opened(nano_dollars: int, vendor_ref: str) -> End:
     return end(EntryKind.OPEN, nano_dollars, vendor_ref=vendor_ref)
 
 
+async def one(database: Database, query: str) -> Row:
+    """The only row of an answer."""
+    async with database.connection() as connection:
+        (row,) = await (await connection.execute(query.encode())).fetchall()
+    return row
+
+
+async def the_dead_are_done(database: Database) -> None:
+    """Waits until the server has done what killed processes had sent."""
+    while (await one(database, _UNDER_WAY))["n"]:
+        await asyncio.sleep(0.01)
+
+
 async def balance(database: Database, scope: str = "global", key: str = "") -> Balance:
     """The only one of this scope and key in the present window."""
     found = [b for b in await balances(database) if (b.scope, b.key) == (scope, key)]
@@ -69,3 +90,26 @@ class SetClock(Database):
     async def set(self, time: datetime) -> None:
         async with self.connection() as connection:
             await connection.execute("UPDATE clock.face SET shows = %s", (time,))
+
+
+class OneTransaction(SetClock):
+    """All that is done within `undone` is done on one connection, and is gone afterwards."""
+
+    _only: Connection | None = None
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        if self._only is not None:
+            yield self._only
+            return
+        async with super().connection() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def undone(self) -> AsyncIterator[None]:
+        async with self.connection() as connection, connection.transaction(force_rollback=True):
+            self._only = connection
+            try:
+                yield
+            finally:
+                self._only = None
