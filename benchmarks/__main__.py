@@ -17,6 +17,7 @@ BENCHMARKS: Final = {
     "simulators": "benchmarks.simulators",
     "storage": "benchmarks.storage",
     "ledger": "benchmarks.ledger",
+    "overshoot": "benchmarks.overshoot",
     "quotas": "benchmarks.quotas",
     "books": "benchmarks.books",
     "guards": "benchmarks.guards",

