@@ -115,8 +115,10 @@ async def gristmill(url: str, stack: AsyncExitStack, asked: dict[str, Any]) -> C
     """Every policy, in one Postgres for all processes."""
     from gristmill.contract import Origin
     from gristmill.costs.ledger import Ledger
+    from gristmill.costs.prices import PRICES
     from gristmill.database.engine import Database
     from gristmill.errors import RateLimited, Throttled
+    from gristmill.health.hearing import Hearing
     from gristmill.pipeline.tokens import count_all
     from gristmill.policies import stack as with_policies
     from gristmill.quotas.turns import Turns
@@ -139,7 +141,8 @@ async def gristmill(url: str, stack: AsyncExitStack, asked: dict[str, Any]) -> C
     http = await stack.enter_async_context(create_client())
     service = with_policies(
         OpenAI(Endpoint("openai", url, KEY), http),
-        ledger=ledger, turns=turns, origin=Origin.SIMULATED, endpoint=url,
+        ledger=ledger, prices=PRICES, turns=turns, hearing=Hearing(), origin=Origin.SIMULATED,
+        endpoint=url,
     )  # fmt: skip
     texts = tuple(texts_of(asked["cost"]))
     operation = Embed(texts, MODEL, 1536, tokens=tuple(count_all(texts)))
