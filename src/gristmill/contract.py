@@ -132,11 +132,14 @@ class Operation(Generic[R_co]):
     """A request as a value. Subclasses are frozen dataclasses.
 
     `service` names the service that can execute it. `idempotent` promises that repeating it after
-    an unknown outcome does no harm. `worst_case()` is a true upper bound of what it can cost.
+    an unknown outcome does no harm. `falls_back` says that in hybrid mode the simulator may answer
+    instead: it refers to nothing that only the vendor has, and its answer is not kept for real.
+    `worst_case()` is a true upper bound of what it can cost.
     """
 
     service: ClassVar[str]
     idempotent: ClassVar[bool] = True
+    falls_back: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -152,12 +155,26 @@ class Operation(Generic[R_co]):
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """Why the router asked where it did.
+
+    `endpoint` is the name that the place is recorded under. `reason` says in a sentence what chose
+    it; `fallback` why the vendor could not answer, where the simulator did instead.
+    """
+
+    endpoint: str
+    reason: str
+    fallback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Result(Generic[R]):
     """An answer, with where it came from.
 
     `endpoint` is the base address that answered, `latency` is in seconds, `request_id` the
     vendor's. Follow-ups of work accepted there go to the same endpoint. `requests` says how many
-    it took; more than were asked for are charged to the rate limits afterwards.
+    it took; more than were asked for are charged to the rate limits afterwards. `choice` is the
+    router's; None where no router was in between.
     """
 
     value: R
@@ -169,6 +186,12 @@ class Result(Generic[R]):
     rate_limits: tuple[RateLimitFeedback, ...] = ()
     requests: int = 1
     notes: Mapping[str, str] = field(default_factory=dict)
+    choice: Choice | None = None
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether the simulator answered because the vendor could not."""
+        return self.choice is not None and bool(self.choice.fallback)
 
 
 class ServiceInterface(ABC):
@@ -196,3 +219,21 @@ class ServiceInterface(ABC):
             ServiceError: the service failed; the subclass names the effect.
             RefusedError: the call was not made.
         """
+
+
+class Services(ServiceInterface):
+    """Several services behind one face, each at one endpoint or more."""
+
+    @abstractmethod
+    def at(self, service: str, endpoint: str) -> ServiceInterface:
+        """The service at an endpoint, by the name that work was recorded under.
+
+        Whoever took the work has it, whatever the mode is now.
+
+        Raises:
+            Misconfigured: the present settings reach no such place.
+        """
+
+    @abstractmethod
+    def endpoints(self, service: str) -> tuple[str, ...]:
+        """The names of all places where the present settings reach a service."""

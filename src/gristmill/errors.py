@@ -53,6 +53,11 @@ class GristmillError(Exception):
         """The name that logs, metrics and the JSON shape use."""
         return type(self).__name__
 
+    @property
+    def is_outage(self) -> bool:
+        """Whether the service was not there, and nothing has happened in any try."""
+        return self.no_effect and isinstance(self, Unavailable | BreakerOpen)
+
 
 class ServiceError(GristmillError):
     """Something outside failed, the last of so many `tries`."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pdfs import pdf
 from simulator import SimulatorControl
+from vendor import Vendor
 from waits import shorten
 
 from gristmill import Gristmill
@@ -36,6 +37,50 @@ def settings(tmp_path: Path, conninfo_url: str, simulator: SimulatorControl) -> 
         "DATABASE_URL": conninfo_url,
     }
     return load_settings(environment, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def vendor_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vendor]:
+    with Vendor(tmp_path_factory.mktemp("vendor")) as server:
+        yield server
+
+
+@pytest.fixture
+def vendor(vendor_server: Vendor) -> Iterator[SimulatorControl]:
+    """What stands for the real vendors, with nothing in it."""
+    control = SimulatorControl(vendor_server.base_url)
+    control.reset()
+    yield control
+    control.close()
+
+
+SettingsIn = Callable[..., Settings]
+
+
+@pytest.fixture
+def settings_in(
+    tmp_path: Path,
+    conninfo_url: str,
+    simulator: SimulatorControl,
+    vendor: SimulatorControl,  # noqa: ARG001 — with nothing in it
+    vendor_server: Vendor,
+) -> SettingsIn:
+    """Settings in a mode, with keys of the vendor and a limit; calls are tried once."""
+    environment = {
+        "GRISTMILL_HOME": str(tmp_path / "home"),
+        "GRISTMILL_SIMULATOR_URL": simulator.base_url,
+        "DATABASE_URL": conninfo_url,
+        "GRISTMILL_BUDGET": "50/day",
+        "GRISTMILL_RETRY_SECONDS": "0",
+        "GRISTMILL_RATE_LLAMAPARSE": "60000/minute",
+        "GRISTMILL_PARSE_POLL_SECONDS": "0.05",
+        **vendor_server.environment(tmp_path),
+    }
+
+    def load(mode: str, **more: str) -> Settings:
+        return load_settings({**environment, "GRISTMILL_MODE": mode, **more}, tmp_path)
+
+    return load
 
 
 @pytest.fixture

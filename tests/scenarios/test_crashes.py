@@ -26,7 +26,7 @@ async def road(context: Context, document_id: str) -> None:
     """All that happens to one document, in one coroutine: its runner and the poller by turns."""
     presence = await Presence.open(context.database)
     try:
-        poller = Poller(context, presence, seconds=0.01)
+        poller = Poller(context, presence, "simulator", seconds=0.01)
         while await poller.look() or await store.claim(context.database, document_id):
             await advance(context, document_id)
             await asyncio.sleep(0.005)  # the simulator parses in a process of its own

@@ -58,7 +58,7 @@ async def settle_all(mill: Gristmill, context: Context | None = None) -> None:
     """Lets the poller look until nothing of any job is left to do."""
     context = context or await mill._system.context()
     presence = await Presence.open(context.database)
-    poller = Poller(context, presence, seconds=0.001)
+    poller = Poller(context, presence, "simulator", seconds=0.001)
     while await ended(context):
         await poller.look()
     await presence.close()

@@ -139,7 +139,7 @@ async def test_a_parse_whose_document_was_deleted_meanwhile_is_billed_and_cleane
     await mill.delete(document.id)
     context = await mill._system.context()
     presence = await Presence.open(context.database)
-    poller = Poller(context, presence, seconds=0.01)
+    poller = Poller(context, presence, "simulator", seconds=0.01)
     while await poller.look():
         await asyncio.sleep(0.02)
     await presence.close()

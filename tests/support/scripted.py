@@ -13,12 +13,14 @@ from gristmill.contract import (
     Result,
     ServiceHealth,
     ServiceInterface,
+    Services,
     Settled,
     Status,
     Usage,
 )
 from gristmill.costs.prices import PRICES as PUBLISHED
 from gristmill.costs.prices import Prices
+from gristmill.policies.layer import Layer
 
 MODEL = "text-embedding-3-small"
 HEALTHY = ServiceHealth(Status.HEALTHY, reason="It answers.")
@@ -105,3 +107,15 @@ class ScriptedService(ServiceInterface):
         if isinstance(step, BaseException):
             raise step
         return step
+
+
+class Everywhere(Layer, Services):
+    """One service, at whatever endpoint it is asked for."""
+
+    def at(self, service: str, endpoint: str) -> ServiceInterface:
+        del service, endpoint
+        return self.next
+
+    def endpoints(self, service: str) -> tuple[str, ...]:
+        del service
+        return ("simulator",)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import assert_type
 
-from gristmill.contract import Operation, Result, ServiceInterface, ServiceMode
+from gristmill.contract import Operation, Result, ServiceInterface
 from gristmill.policies.layer import Layer
 from gristmill.router import ServiceRouter
 from gristmill.services.llamaparse import ParseJob, SubmitParse
@@ -26,7 +26,7 @@ async def an_answer_has_the_type_that_its_operation_names(
     assert_type(await service.execute(embed), Result[Embeddings])
     assert_type((await router.execute(embed)).value.tokens, int)
     assert_type(await Layer(service).execute(Count()), Result[int])
-    assert_type((await router.at("mill", ServiceMode.REAL).execute(submit)).value, ParseJob)
+    assert_type((await router.at("mill", "api.mill.test").execute(submit)).value, ParseJob)
 
 
 def an_operation_with_a_narrower_answer_stands_for_a_wider_one(truth: Truth) -> Operation[int]:

@@ -469,11 +469,10 @@ def test_a_budget_that_makes_no_sense_is_refused(given):
     assert list(problems(GRISTMILL_BUDGET=given)) == ["GRISTMILL_BUDGET"]
 
 
-def test_hybrid_mode_is_refused():
-    found = problems(**{**REAL, "GRISTMILL_MODE": "hybrid"})
-    assert list(found) == ["GRISTMILL_MODE"]
-    assert "not built" in found["GRISTMILL_MODE"].wrong
-    assert list(problems(**REAL, GRISTMILL_MODE_SUPABASE="hybrid")) == ["GRISTMILL_MODE_SUPABASE"]
+def test_hybrid_mode_needs_what_real_mode_needs():
+    hybrid = {**REAL, "GRISTMILL_MODE": "hybrid"}
+    assert load(**hybrid).mode_of("openai") is ServiceMode.HYBRID
+    assert list(problems(**{**hybrid, "OPENAI_API_KEY": ""})) == ["OPENAI_API_KEY"]
 
 
 def test_production_refuses_a_simulator_unless_it_is_allowed_by_name():
@@ -483,6 +482,23 @@ def test_production_refuses_a_simulator_unless_it_is_allowed_by_name():
     assert found["GRISTMILL_MODE_OPENAI"].example == "GRISTMILL_MODE_OPENAI=real"
     allowed = {"GRISTMILL_ALLOW_MOCK_IN_PRODUCTION": "1"}
     assert load(GRISTMILL_ENVIRONMENT="production", **allowed).mode is ServiceMode.MOCK
+
+
+def test_production_refuses_a_stand_in_unless_it_is_allowed_by_name():
+    production = {**REAL, "GRISTMILL_ENVIRONMENT": "production", "GRISTMILL_MODE": "hybrid"}
+    assert list(problems(**production)) == ["GRISTMILL_MODE"]
+    mock_alone = problems(**production, GRISTMILL_ALLOW_MOCK_IN_PRODUCTION="1")
+    assert "GRISTMILL_ALLOW_FALLBACK_IN_PRODUCTION" in mock_alone["GRISTMILL_MODE"].right
+    allowed = load(**production, GRISTMILL_ALLOW_FALLBACK_IN_PRODUCTION="1")
+    assert allowed.mode is ServiceMode.HYBRID
+
+
+def test_modes_to_come_are_checked_as_those_that_are():
+    settings = load(**{**REAL, "OPENAI_API_KEY": "", "GRISTMILL_MODE": "mock"})
+    settings.checked_in({"supabase": ServiceMode.REAL})
+    with pytest.raises(InvalidSettings, match="OPENAI_API_KEY"):
+        settings.checked_in({"openai": ServiceMode.HYBRID})
+    assert settings.mode_of("supabase") is ServiceMode.MOCK
 
 
 def test_a_services_own_mode_wins_over_the_general_one():
@@ -534,7 +550,7 @@ def test_every_example_is_right():
     ],
 )
 def test_a_rate_is_an_amount_of_requests_or_tokens_for_a_time(given, meant):
-    rates = load(GRISTMILL_RATE_OPENAI=given).rates_of("openai")
+    rates = load(GRISTMILL_RATE_OPENAI=given).rates_of("openai", is_real=False)
     assert tuple((r.unit, r.amount, r.seconds) for r in rates) == meant
 
 
@@ -546,11 +562,11 @@ def test_a_rate_that_makes_no_sense_is_refused(given):
 
 
 def test_parsing_is_limited_to_the_smallest_plan_of_the_vendor_unless_told_otherwise():
-    assert load().rates_of("llamaparse") == ()
-    (rate,) = load(GRISTMILL_MODE="real", **KEYS).rates_of("llamaparse")
+    assert load().rates_of("llamaparse", is_real=False) == ()
+    (rate,) = load().rates_of("llamaparse", is_real=True)
     assert (rate.amount, rate.seconds) == (20, 60)
-    named = load(GRISTMILL_MODE="real", GRISTMILL_RATE_LLAMAPARSE="none", **KEYS)
-    assert named.rates_of("llamaparse") == ()
+    named = load(GRISTMILL_RATE_LLAMAPARSE="none")
+    assert named.rates_of("llamaparse", is_real=True) == ()
 
 
 def test_the_example_file_lists_every_setting_and_loads(tmp_path):

@@ -198,6 +198,32 @@ def health(
     run(health(service, watch=watch, as_json=json), as_json=json, stopped="Stopped watching.")
 
 
+@app.command(epilog="Example:  gristmill mode openai hybrid")
+def mode(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SERVICE] [MODE]",
+            help="openai, llamaparse or supabase, all without it; then mock, real or hybrid.",
+        ),
+    ] = None,
+    *,
+    reset: Annotated[
+        bool, typer.Option("--reset", help="Leave it to the settings of each process again.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show which side of each service is asked, or switch it.
+
+    A switch is seen by every process within a second and remembered; it wins over GRISTMILL_MODE.
+    In hybrid mode simulators stand in for vendors that are down. The exit code is 1 if a mode is
+    not allowed in this environment.
+    """
+    from gristmill.cli.mode import mode
+
+    run(mode(words or [], reset=reset, as_json=json), as_json=json)
+
+
 @app.command(epilog="Example:  gristmill limits")
 def limits(json: Json = False) -> None:
     """Show the vendors' rate limits, and who waits for them.

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from gristmill.contract import Origin
+from gristmill.contract import Origin, ServiceMode
 from gristmill.costs.budgets import Balance, Limit, Scope
 from gristmill.costs.prices import Prices
 from gristmill.costs.report import CostReport, Grouping, Since
@@ -40,6 +40,7 @@ from gristmill.settings.budget import Period
 from gristmill.system import System
 
 if TYPE_CHECKING:
+    from gristmill.library.modes import ModeReport
     from gristmill.library.verifying import Verification
     from gristmill.router import ServiceRouter
 
@@ -255,6 +256,32 @@ class Gristmill:
         What is executed passes the same policies, and the journal, as the pipeline's own calls.
         """
         return await self._system.router()
+
+    async def modes(self) -> Mapping[str, "ModeReport"]:
+        """Which side of each service is asked now, and what decides that."""
+        from gristmill.library.modes import modes
+
+        return await modes(self._system)
+
+    async def switch_mode(self, mode: ServiceMode, *services: str) -> None:
+        """Switches these services, or all, for every process, until it is reset.
+
+        Calls under way end where they are. Documents that waited for another mode are woken.
+
+        Raises:
+            InvalidArgument: there is no such service.
+            InvalidSettings: a key or a price is missing, or this environment does not allow it.
+            Misconfigured: it would spend real money, and nobody has said how much that may be.
+        """
+        from gristmill.library.modes import switch
+
+        await switch(self._system, ServiceMode(mode), services)
+
+    async def reset_mode(self, *services: str) -> None:
+        """Leaves these services, or all, to the settings of each process again."""
+        from gristmill.library.modes import reset
+
+        await reset(self._system, services)
 
     async def health(self, *, ask: Asking = "now") -> Mapping[str, ServiceReport]:
         """How each service does, in all processes together, of the last five minutes.

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gristmill.contract import Origin, ServiceMode
+from gristmill.contract import Origin
 from gristmill.costs.budgets import room
 from gristmill.health import snapshots
 from gristmill.health.heard import Live
 from gristmill.health.report import ServiceReport
 from gristmill.quotas.report import RateLimitUse, rate_limits, unused
-from gristmill.system import PAID, SERVICES, System
+from gristmill.system import PAID, SERVICES, SIMULATOR, System
 
 Asking = Literal["now", "seldom", "never"]
 
@@ -78,7 +78,8 @@ async def _uses(system: System) -> list[RateLimitUse]:
     for service, endpoint in places(system).items():
         in_force = [use for use in every if (use.service, use.endpoint) == (service, endpoint)]
         found += in_force or [
-            unused(service, endpoint, limit) for limit in system.settings.rates_of(service)
+            unused(service, endpoint, limit)
+            for limit in system.settings.rates_of(service, is_real=endpoint != SIMULATOR)
         ]
     return found
 
@@ -96,8 +97,7 @@ async def _with_what_is_left(
 
 
 async def _budget_left(system: System, service: str) -> int | None:
-    is_mock = system.settings.mode_of(service) is ServiceMode.MOCK
-    origin = Origin.SIMULATED if is_mock else Origin.REAL
+    origin = Origin.SIMULATED if system.endpoint_of(service) == SIMULATOR else Origin.REAL
     balances = await room(system.database, origin, [("global", ""), ("service", service)])
     return min((each.left for each in balances if each.left is not None), default=None)
 

@@ -6,7 +6,7 @@ from datetime import UTC, date
 from decimal import Decimal
 from typing import Final
 
-from gristmill.contract import Origin, ServiceMode
+from gristmill.contract import Origin
 from gristmill.costs.audit import Audit, audit
 from gristmill.costs.prices import millicredits
 from gristmill.costs.reconcile import Account, Bill, BillLine, Comparison, accounts, compare
@@ -61,8 +61,7 @@ async def _accounts(system: System) -> list[Account]:
     in_use = [
         Account(service, SIMULATOR, Origin.SIMULATED)
         for service in (LLAMAPARSE, OPENAI)
-        if system.settings.mode_of(service) is ServiceMode.MOCK
-        and (service, SIMULATOR) not in named
+        if system.endpoint_of(service) == SIMULATOR and (service, SIMULATOR) not in named
     ]
     return known + in_use
 
@@ -83,11 +82,10 @@ async def _bill(system: System, account: Account) -> Bill:
     if account.service not in (OPENAI, LLAMAPARSE):
         raise Misconfigured("It is no service of Gristmill's, who does not know where its bill is.")
     is_simulator = (account.endpoint, account.origin) == (SIMULATOR, Origin.SIMULATED)
-    mode = ServiceMode.MOCK if is_simulator else ServiceMode.REAL
-    if account.endpoint != system.endpoint(account.service, mode):
+    if account.endpoint != system.endpoint(account.service, account.origin):
         raise Misconfigured("Nobody is asked at this address by the present settings.")
     if account.service == LLAMAPARSE:
-        return Bill(_parses(system, mode, account), named=(CREDIT, MILLICREDITS))
+        return Bill(_parses(system, account), named=(CREDIT, MILLICREDITS))
     if account.service == OPENAI and is_simulator:
         return Bill(_embeddings(system))
     raise Misconfigured(
@@ -101,11 +99,9 @@ async def _embeddings(system: System) -> AsyncIterator[Sequence[BillLine]]:
     yield [BillLine(model, TOKENS, Decimal(use["tokens"])) for model, use in billed.items()]
 
 
-async def _parses(
-    system: System, mode: ServiceMode, account: Account
-) -> AsyncIterator[Sequence[BillLine]]:
+async def _parses(system: System, account: Account) -> AsyncIterator[Sequence[BillLine]]:
     """Everybody's parses in the organization since the journal's first, a page at a time."""
-    service = (await system.router()).at(LLAMAPARSE, mode)
+    service = (await system.router()).at(LLAMAPARSE, account.endpoint)
     since = account.since.astimezone(UTC).date() if account.since else date.min
     page: str | None = None
     for _ in range(MOST_PAGES):

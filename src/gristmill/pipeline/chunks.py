@@ -73,7 +73,8 @@ WHERE v.id = moved.version_id AND gaps.found IS NOT NULL
 """
 
 _PUBLISHED: Final = """
-UPDATE versions v SET published_at = clock_timestamp(), space_id = %(space)s
+UPDATE versions v SET published_at = clock_timestamp(), space_id = %(space)s,
+    lacks_vectors = %(lacks_vectors)s, is_repair = false
 FROM moved WHERE v.id = moved.version_id
 """
 _REPLACED: Final = """
@@ -220,9 +221,10 @@ def refused(reasons: Sequence[tuple[PendingText, str]]) -> Change:
     return Change("refusals_told", _REFUSED, arguments)
 
 
-def published(space: int) -> tuple[Change, Change]:
+def published(space: int, *, lacks_vectors: bool = False) -> tuple[Change, Change]:
     """The step that publishes: from it on searches find the new version, and no older one."""
+    arguments = {"space": space, "lacks_vectors": lacks_vectors}
     return (
-        Change("version_published", _PUBLISHED, {"space": space}),
+        Change("version_published", _PUBLISHED, arguments),
         Change("versions_replaced", _REPLACED),
     )

@@ -3,14 +3,14 @@
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import mkstemp
 
-from gristmill.contract import ServiceInterface
+from gristmill.contract import Services
 from gristmill.costs.ledger import Ledger
 from gristmill.costs.prices import Prices
 from gristmill.database.engine import Database
@@ -18,7 +18,7 @@ from gristmill.errors import TooLarge, UnreadableSource
 from gristmill.pipeline.children import ChildPool
 from gristmill.pipeline.document import EmbeddingOptions, PipelineOptions, StorageOptions, Version
 from gristmill.pipeline.inspection import hash_file
-from gristmill.pipeline.objects import object_key
+from gristmill.pipeline.objects import StoredObject, stored_object
 from gristmill.services.supabase import DownloadObject
 
 Stamp = tuple[int, int, int]
@@ -49,14 +49,34 @@ class Pace:
     outage: float = 1.0  # between two tries to get the database back
 
 
+class Signal:
+    """Heard by each listener, also by one that does something else at the moment."""
+
+    def __init__(self) -> None:
+        self._listeners: list[asyncio.Event] = []
+
+    def listener(self) -> asyncio.Event:
+        """An event that is set whenever the signal is given; whoever has it clears it."""
+        self._listeners.append(asyncio.Event())
+        return self._listeners[-1]
+
+    def set(self) -> None:
+        for each in self._listeners:
+            each.set()
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The parts a stage may use. `services` is the router, `host` names this machine's files."""
+    """The parts a stage may use. `services` is the router, `host` names this machine's files.
+
+    `options` are those of the moment at which `current` was asked for this context; `choose` knows
+    what they are now.
+    """
 
     database: Database
     ledger: Ledger
     prices: Prices
-    services: ServiceInterface
+    services: Services
     children: ChildPool
     options: PipelineOptions
     limits: Limits
@@ -67,10 +87,19 @@ class Context:
     buckets: set[StorageOptions] = field(default_factory=set)
     # The numbers of embedding spaces, which never change.
     spaces: dict[EmbeddingOptions, int] = field(default_factory=dict)
-    # Set when something may be ready for the poller before its next look.
-    poke: asyncio.Event = field(default_factory=asyncio.Event)
+    # Given when something may be ready for the pollers before their next look.
+    poke: Signal = field(default_factory=Signal)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     draw: random.Random = field(default_factory=random.SystemRandom)
+    choose: Callable[[], Awaitable[PipelineOptions]] | None = None
+
+    async def current(self) -> "Context":
+        """The same with the options that hold now.
+
+        Raises:
+            Misconfigured: work cannot go on in the present modes.
+        """
+        return self if self.choose is None else replace(self, options=await self.choose())
 
     @asynccontextmanager
     async def material(self, version: Version) -> AsyncIterator[Path]:
@@ -83,8 +112,8 @@ class Context:
             yield version.path
             if _stamp(version.path) != proven:
                 raise _changed(version)
-        elif key := await object_key(self.database, version):
-            async with self._downloaded(version, key) as path:
+        elif stored := await stored_object(self.database, version):
+            async with self._downloaded(version, stored) as path:
                 yield path
         else:
             raise _changed(version)
@@ -103,13 +132,13 @@ class Context:
         return stamp if content == version.sha256 else None
 
     @asynccontextmanager
-    async def _downloaded(self, version: Version, key: str) -> AsyncIterator[Path]:
+    async def _downloaded(self, version: Version, stored: StoredObject) -> AsyncIterator[Path]:
         self.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, name = mkstemp(dir=self.spool, suffix=f".{version.kind}")
         os.close(handle)
         path = Path(name)
         try:
-            if not await self._fetched(version, key, path):
+            if not await self._fetched(version, stored, path):
                 raise UnreadableSource(
                     f"The stored file of {version.name} is not the one that was taken in.",
                     advice="Ingest it again from its source.",
@@ -118,11 +147,11 @@ class Context:
         finally:
             path.unlink(missing_ok=True)
 
-    async def _fetched(self, version: Version, key: str, path: Path) -> bool:
+    async def _fetched(self, version: Version, stored: StoredObject, path: Path) -> bool:
         """Whether the object that is there now was the file; no more of it than that is fetched."""
-        bucket, most = self.options.storage.bucket, version.size
+        download = DownloadObject(stored.bucket, stored.key, to=path, most=version.size)
         try:
-            await self.services.execute(DownloadObject(bucket=bucket, key=key, to=path, most=most))
+            await self.services.at(download.service, stored.endpoint).execute(download)
         except TooLarge:
             return False
         content, _ = await asyncio.to_thread(hash_file, path, max_bytes=self.limits.file_bytes)

@@ -37,7 +37,9 @@ ENDED: Final = PUBLISHED | {DocumentStatus.FAILED, DocumentStatus.QUARANTINED}
 class Version:
     """One content of a document.
 
-    `path` is on `host`; `size` is in bytes; `lacks` counts the gaps in what was read of it.
+    `path` is on `host`; `size` is in bytes; `lacks` counts the gaps in what was read of it. It
+    `is_fallback` if the simulator read it for want of the parser; one that `is_repair` takes the
+    place of such a one, and waits rather than becoming one.
     """
 
     id: int
@@ -52,11 +54,16 @@ class Version:
     object_id: int | None
     parse_id: int | None
     lacks: int = 0
+    is_fallback: bool = False
+    is_repair: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A document in the hands of one runner. Whoever holds the newest `claim` may write."""
+    """A document in the hands of one runner. Whoever holds the newest `claim` may write.
+
+    `origin` is that of its collection: what alone may answer in it.
+    """
 
     document_id: str
     claim: int
@@ -64,6 +71,7 @@ class Work:
     attempts: int
     collection: str
     collection_id: int
+    origin: Origin
     version: Version
 
 
@@ -115,12 +123,18 @@ class EmbeddingOptions:
 
 @dataclass(frozen=True, slots=True)
 class PipelineOptions:
-    """What every document is to become."""
+    """What every document is to become.
+
+    `stand_in` parses while the parser is down; None if nothing may. `vectors_may_follow` lets a
+    document be published without its vectors while the model is down.
+    """
 
     storage: StorageOptions
     parse: ParseOptions
     chunking: ChunkingOptions
     embedding: EmbeddingOptions
+    stand_in: ParseOptions | None = None
+    vectors_may_follow: bool = False
 
     def fingerprint(self, content: str) -> str:
         """Names one way of making one content searchable; the same again is no work."""

@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gristmill.database.engine import Connection
-from gristmill.errors import InvalidInput, TooLarge
+from gristmill.errors import GristmillError, InvalidInput, TooLarge
 from gristmill.pipeline import chunks
 from gristmill.pipeline.chunks import Pending, PendingText
 from gristmill.pipeline.context import Context
-from gristmill.pipeline.document import PUBLISHED, EmbeddingOptions, Work
+from gristmill.pipeline.document import PUBLISHED, EmbeddingOptions, Version, Work
 from gristmill.pipeline.document import DocumentStatus as Status
+from gristmill.pipeline.sides import refuse_other_origin
 from gristmill.pipeline.store import Change, step
 from gristmill.services.openai import Embed
 from gristmill.services.openai.batching import Batch, Caps, Plan, divide, most_requests, plan
@@ -35,8 +36,10 @@ async def embed(context: Context, work: Work) -> Work:
     """chunked, embedding -> embedding, ready: buys a round of vectors and keeps them.
 
     Texts that the service refuses are told as gaps, and the document goes on without their
-    vectors. The step that keeps the last of them all also publishes the version.
+    vectors. The step that keeps the last of them all also publishes the version. While the model
+    is down, one whose vectors may follow is published without them.
     """
+    refuse_other_origin(context, work)
     options = context.options.embedding
     space = await _space(context)
     most = options.requests_at_once * options.batch_inputs + 1  # one more shows the last as full
@@ -44,7 +47,23 @@ async def embed(context: Context, work: Work) -> Work:
         pending = await chunks.pending(connection, work, space, most)
         if not pending.texts:
             return await _publish(connection, work, space)
-    return await _Round(context, work, space, pending).run()
+    try:
+        return await _Round(context, work, space, pending).run()
+    except GristmillError as error:
+        if not _may_lack_vectors(context, work, error):
+            raise
+        return await _publish_without(context, work, space, error)
+
+
+def _may_lack_vectors(context: Context, work: Work, error: GristmillError) -> bool:
+    return context.options.vectors_may_follow and error.is_outage and not work.version.is_repair
+
+
+async def _publish_without(context: Context, work: Work, space: int, error: GristmillError) -> Work:
+    told = f"without its vectors, which follow: {error}"
+    changes = chunks.published(space, lacks_vectors=True)
+    async with context.database.connection() as connection:
+        return await step(connection, work, Status.READY_INCOMPLETE, told, *changes)
 
 
 async def _space(context: Context) -> int:
@@ -57,10 +76,15 @@ async def _space(context: Context) -> int:
 
 async def _publish(connection: Connection, work: Work, space: int, *last: Change) -> Work:
     changes = (*last, *chunks.published(space))
-    if work.version.lacks:
-        lack = f"lacks {work.version.lacks} of its pages or vectors"
+    if lack := _lack(work.version):
         return await step(connection, work, Status.READY_INCOMPLETE, lack, *changes)
     return await step(connection, work, Status.READY, "", *changes)
+
+
+def _lack(version: Version) -> str:
+    if version.is_fallback:
+        return "read by the simulator while the parser was down"
+    return f"lacks {version.lacks} of its pages or vectors" if version.lacks else ""
 
 
 def _planned(texts: Sequence[PendingText], options: EmbeddingOptions) -> Plan:
@@ -141,7 +165,8 @@ class _Round:
             dimensions=options.dimensions,
             tokens=tuple(text.tokens for text in texts),
         )
-        answer = await self._context.services.execute(operation)
+        service = self._context.services.at(operation.service, options.endpoint)
+        answer = await service.execute(operation)
         self._is_any_accepted = True
         return answer.value.vectors
 

@@ -1,5 +1,6 @@
 """The SQL of stored objects: a user's file, kept once per content and place."""
 
+from dataclasses import dataclass
 from typing import Final
 
 from gristmill.contract import Origin
@@ -16,6 +17,15 @@ WITH {MINE}, held AS (
 )
 SELECT (SELECT id FROM held) AS held FROM mine
 """
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """Where a file is kept."""
+
+    endpoint: str
+    bucket: str
+    key: str
 
 
 def key_of(sha256: str, kind: str) -> str:
@@ -82,13 +92,13 @@ def _being_removed() -> NotYet:
     return NotYet("The stored file is just being removed with another document.", retry_after=1.0)
 
 
-async def object_key(database: Database, version: Version) -> str | None:
+async def stored_object(database: Database, version: Version) -> StoredObject | None:
     """Where the version's bytes are stored; None while they are not."""
     if version.object_id is None:
         return None
     async with database.connection() as connection:
         cursor = await connection.execute(
-            "SELECT key FROM objects WHERE id = %s", (version.object_id,)
+            "SELECT endpoint, bucket, key FROM objects WHERE id = %s", (version.object_id,)
         )
         row = await cursor.fetchone()
-    return None if row is None else row["key"]
+    return None if row is None else StoredObject(**row)

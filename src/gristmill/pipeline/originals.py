@@ -3,7 +3,7 @@
 from typing import Final
 
 from gristmill.database.engine import Row
-from gristmill.errors import Misconfigured, NotFound
+from gristmill.errors import NotFound
 from gristmill.pipeline.context import Context
 from gristmill.services.supabase import SignUrl
 
@@ -22,19 +22,13 @@ async def link(context: Context, document_id: str, expires_in: int) -> str:
 
     Raises:
         NotFound: the file is not in storage yet.
-        Misconfigured: it is in a storage that the present mode does not reach.
+        Misconfigured: it is in a storage that the present settings do not reach.
         ServiceError: storage failed.
     """
     stored = await _stored(context, document_id)
-    here = context.options.storage.endpoint
-    if stored["endpoint"] != here:
-        raise Misconfigured(
-            f"The file of {document_id} is stored at {stored['endpoint']}, and the present"
-            f" settings reach {here}.",
-            advice="Set GRISTMILL_MODE or SUPABASE_URL to where it was stored.",
-        )
     operation = SignUrl(stored["bucket"], stored["key"], expires_in, stored["name"])
-    return (await context.services.execute(operation)).value
+    service = context.services.at(operation.service, stored["endpoint"])
+    return (await service.execute(operation)).value
 
 
 async def _stored(context: Context, document_id: str) -> Row:

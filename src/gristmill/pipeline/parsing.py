@@ -5,15 +5,24 @@ request leaves, the job id before anything else happens with it, and after a cra
 job is found by its tag at the vendor.
 """
 
+from dataclasses import replace
 from math import ceil
 from typing import Final
 
-from gristmill.errors import DocumentFailed, GristmillError, NotFound, NotYet, QuotaExhausted
+from gristmill.contract import Operation, R
+from gristmill.errors import (
+    DocumentFailed,
+    GristmillError,
+    Misconfigured,
+    NotFound,
+    NotYet,
+    QuotaExhausted,
+)
 from gristmill.pipeline import parses
 from gristmill.pipeline.bills import settle_bill
 from gristmill.pipeline.context import Context
 from gristmill.pipeline.document import DocumentStatus as Status
-from gristmill.pipeline.document import Work
+from gristmill.pipeline.document import ParseOptions, Work
 from gristmill.pipeline.parse_failures import (
     Fault,
     fault_of,
@@ -21,7 +30,7 @@ from gristmill.pipeline.parse_failures import (
     is_worth_another,
 )
 from gristmill.pipeline.parses import Parse
-from gristmill.pipeline.store import backoff, step
+from gristmill.pipeline.store import backoff, saved, step
 from gristmill.pipeline.tokens import clean
 from gristmill.policies.deadline import within
 from gristmill.services.failures import failure
@@ -62,9 +71,15 @@ async def submit_parse(context: Context, work: Work) -> Work | None:
     if parse is None:
         async with context.database.connection() as connection:
             return await step(connection, work, Status.PARSING, "another document has it parsed")
+    _refuse_another_place(context, parse)
     job = await _lost_job(context, parse) if parse.status == "submitting" else None
     if job is None:
-        job = await _submit(context, work, parse)
+        try:
+            job = await _submit(context, work, parse)
+        except GristmillError as error:
+            if (stand_in := _stand_in(context, work, parse, error)) is None:
+                raise
+            return await _fall_back(context, work, stand_in, error)
     else:
         await _adopt(context, work, job)
     async with context.database.connection() as connection:
@@ -85,6 +100,51 @@ async def _take_wheel(context: Context, work: Work) -> Parse | None:
         return await parses.restart(connection, work, parse)
 
 
+async def _asked(context: Context, parse: Parse, operation: Operation[R]) -> R:
+    """The answer of whoever has this parse, whatever the mode is now."""
+    service = context.services.at(operation.service, parse.endpoint)
+    return (await service.execute(operation)).value
+
+
+def _refuse_another_place(context: Context, parse: Parse) -> None:
+    """New jobs go where the present mode has them go; a parse that is under way stays.
+
+    Raises:
+        Misconfigured: the document was to be parsed elsewhere, which the mode does not allow now.
+    """
+    options = context.options
+    allowed = [each.endpoint for each in (options.parse, options.stand_in) if each is not None]
+    if parse.endpoint not in allowed and parse.status != "submitting":
+        raise Misconfigured(
+            f"It is to be parsed at {parse.endpoint}, and the present mode asks {allowed[0]}.",
+            advice="gristmill mode llamaparse shows why. Switch back, or ingest it again.",
+        )
+
+
+def _stand_in(
+    context: Context, work: Work, parse: Parse, error: GristmillError
+) -> ParseOptions | None:
+    """What reads the document in place of the parser; None where it must wait for the parser."""
+    stand_in = context.options.stand_in
+    if stand_in is None or not error.is_outage or work.version.is_repair:
+        return None
+    return stand_in if parse.endpoint != stand_in.endpoint else None
+
+
+async def _fall_back(
+    context: Context, work: Work, stand_in: ParseOptions, error: GristmillError
+) -> Work:
+    """The document leaves the parser's hands, which have not taken it, for the simulator's."""
+    fingerprint = stand_in.fingerprint(work.version.sha256)
+    async with context.database.transaction() as connection:
+        parse = await parses.find_or_add(connection, work, fingerprint, stand_in)
+        version = replace(work.version, parse_id=parse.id, is_fallback=True)
+        work = replace(work, version=version)
+        reached = Status.PARSED if parse.status == "stored" else Status.PARSE_QUEUED
+        told = f"falls back to the simulator: {error}"
+        return await step(connection, work, reached, told, saved(version))
+
+
 async def _adopt(context: Context, work: Work, job: ParseJob) -> None:
     service, operation = SubmitParse.service, SubmitParse.__name__
     await context.ledger.adopt(service, operation, work.document_id, job.id)
@@ -92,10 +152,8 @@ async def _adopt(context: Context, work: Work, job: ParseJob) -> None:
 
 async def _upload(context: Context, work: Work, parse: Parse) -> str:
     async with context.material(work.version) as path:
-        uploaded = await context.services.execute(
-            UploadFile(path=path, file_name=_vendor_name(work), external_id=parse.tag)
-        )
-    return uploaded.value.id
+        upload = UploadFile(path=path, file_name=_vendor_name(work), external_id=parse.tag)
+        return (await _asked(context, parse, upload)).id
 
 
 def _vendor_name(work: Work) -> str:
@@ -111,10 +169,9 @@ async def _lost_job(context: Context, parse: Parse) -> ParseJob | None:
     wait = context.limits.submit_wait + context.limits.recording_wait - age
     if wait > 0:
         raise NotYet("The parser may still be recording a submitted job.", retry_after=wait)
-    found = await context.services.execute(
-        FindParseJob(tag=parse.tag, since=parse.submitting_since)
-    )
-    return found.value[0] if found.value else None
+    find = FindParseJob(tag=parse.tag, since=parse.submitting_since)
+    found = await _asked(context, parse, find)
+    return found[0] if found else None
 
 
 async def _submit(context: Context, work: Work, parse: Parse) -> ParseJob:
@@ -134,7 +191,7 @@ async def _submit(context: Context, work: Work, parse: Parse) -> ParseJob:
         await parses.mark_submitting(connection, work, parse, file_id)
     try:
         with within(context.limits.submit_wait):
-            return (await context.services.execute(operation)).value
+            return await _asked(context, parse, operation)
     except GristmillError as error:
         if error.no_effect:  # nothing to look for: the next try may submit at once
             async with context.database.connection() as connection:
@@ -209,15 +266,13 @@ async def _fetch(context: Context, work: Work, parse: Parse) -> Work:
     if parse.job_id is None:
         raise AssertionError("a completed parse has a job")
     try:
-        result = await context.services.execute(
-            GetParseResult(job_id=parse.job_id, tier=parse.tier)
-        )
+        result = await _asked(context, parse, GetParseResult(parse.job_id, parse.tier))
     except NotFound as error:
         async with context.database.connection() as connection:
             await parses.mark_failed(connection, work, parse, "the result expired at the vendor")
         raise _failure("the result expired at the vendor") from error
-    is_billed = await settle_bill(context, parse.job_id, result.value.credits)
-    work = await _keep(context, work, parse, result.value, is_billed=is_billed)
+    is_billed = await settle_bill(context, parse.job_id, result.credits)
+    work = await _keep(context, work, parse, result, is_billed=is_billed)
     context.poke.set()
     return work
 

@@ -42,17 +42,28 @@ BILL_PATIENCE = timedelta(days=1)
 
 
 class Poller:
-    """`seconds` is the pause between two questions; `idle_seconds` while nothing is out."""
+    """Asks at one endpoint.
+
+    `seconds` is the pause between two questions; `idle_seconds` while nothing is out.
+    """
 
     def __init__(
-        self, context: Context, presence: Presence, *, seconds: float, idle_seconds: float = 1.0
+        self,
+        context: Context,
+        presence: Presence,
+        endpoint: str,
+        *,
+        seconds: float,
+        idle_seconds: float = 1.0,
     ) -> None:
         self._context = context
         self._presence = presence
         self._seconds = seconds
         self._idle_seconds = idle_seconds
         self._asked_to_wait = 0.0
-        self._endpoint = context.options.parse.endpoint
+        self._endpoint = endpoint
+        self._poked = context.poke.listener()
+        self._service = context.services.at(ListParseJobs.service, endpoint)
 
     async def run(self) -> None:
         """Looks again and again until cancelled.
@@ -62,7 +73,7 @@ class Poller:
             DatabaseUnavailable: the database is.
         """
         while True:
-            self._context.poke.clear()
+            self._poked.clear()
             self._asked_to_wait = 0.0
             pause = self._idle_seconds
             if await self._presence.hold(POLLER, zlib.crc32(self._endpoint.encode())):
@@ -75,7 +86,7 @@ class Poller:
         if seconds > self._seconds:
             try:
                 async with asyncio.timeout(seconds - self._seconds):
-                    await self._context.poke.wait()
+                    await self._poked.wait()
             except TimeoutError:
                 pass
 
@@ -95,7 +106,7 @@ class Poller:
     async def _try(self, operation: Operation[R]) -> R | None:
         """The answer, or None after an error: the next look asks again."""
         try:
-            return (await self._context.services.execute(operation)).value
+            return (await self._service.execute(operation)).value
         except DatabaseUnavailable:
             raise
         except GristmillError as error:
@@ -158,7 +169,7 @@ class Poller:
 
     async def _remove(self, removal: Operation[None]) -> bool:
         try:
-            await self._context.services.execute(removal)
+            await self._service.execute(removal)
         except NotFound:
             return True
         except DatabaseUnavailable:

@@ -53,8 +53,8 @@ AND NOT EXISTS (SELECT FROM versions v WHERE v.parse_id = p.id)
 """
 
 _MARKED: Final = """
-SELECT id, bucket, key FROM objects
-WHERE endpoint = %s AND removing_since <= clock_timestamp() - make_interval(secs => %s)
+SELECT id, endpoint, bucket, key FROM objects
+WHERE endpoint = ANY (%s) AND removing_since <= clock_timestamp() - make_interval(secs => %s)
 ORDER BY removing_since LIMIT %s
 """
 
@@ -93,12 +93,13 @@ async def remove_marked(context: Context, *, stale_seconds: float = STALE_SECOND
     Raises:
         ServiceError, RefusedError: storage failed; what is left is still marked.
     """
-    endpoint = context.options.storage.endpoint
+    reached = list(context.services.endpoints(RemoveObjects.service))
     async with context.database.connection() as connection:
-        cursor = await connection.execute(_MARKED, (endpoint, stale_seconds, AT_ONCE))
+        cursor = await connection.execute(_MARKED, (reached, stale_seconds, AT_ONCE))
         marked = await cursor.fetchall()
     for row in marked:
-        await context.services.execute(RemoveObjects(bucket=row["bucket"], keys=(row["key"],)))
+        removal = RemoveObjects(bucket=row["bucket"], keys=(row["key"],))
+        await context.services.at(removal.service, row["endpoint"]).execute(removal)
         await _forget(context, [row["id"]])
     return len(marked)
 

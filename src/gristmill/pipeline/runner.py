@@ -40,6 +40,8 @@ SPREAD_SECONDS = 30.0
 LONG_SECONDS = 86_400.0
 # What a service that serves again may have been the reason for.
 OUTAGES = tuple(kind.__name__ for kind in (BreakerOpen, Unavailable, OutcomeUnknown))
+# What another mode may mend.
+SWITCHED = (*OUTAGES, Misconfigured.__name__, SimulatedAnswer.__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ async def _run_stages(context: Context, first: Work) -> None:
     work: Work | None = first
     while work is not None and work.stage in STAGES:
         try:
-            reached = await STAGES[work.stage](context, work)
+            reached = await STAGES[work.stage](await context.current(), work)
         except asyncio.CancelledError:
             await asyncio.shield(_hand_back(context, work))
             raise

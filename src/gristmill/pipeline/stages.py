@@ -25,6 +25,7 @@ from gristmill.pipeline.inspection import Inspection, inspect, read_text
 from gristmill.pipeline.objects import find_object, hold_object, keep_object, key_of
 from gristmill.pipeline.parses import LOCAL, Parse, kept
 from gristmill.pipeline.parsing import collect, submit_parse
+from gristmill.pipeline.sides import refuse_other_origin, refuse_simulated_repair
 from gristmill.pipeline.store import saved, step
 from gristmill.services.supabase import EnsureBucket, UploadObject
 
@@ -55,26 +56,30 @@ async def _upload(context: Context, work: Work, found: Inspection, path: Path) -
     key = key_of(work.version.sha256, found.kind)
     upload = UploadObject(bucket=storage.bucket, key=key, path=path, content_type=found.mime)
     await _ensure_bucket(context)
+    service = context.services.at(upload.service, storage.endpoint)
     try:
-        result = await context.services.execute(upload)
+        result = await service.execute(upload)
     except NotFound:  # somebody has removed the bucket since
         context.buckets.discard(storage)
         await _ensure_bucket(context)
-        result = await context.services.execute(upload)
+        result = await service.execute(upload)
     return await keep_object(context.database, storage, work.version, key, result.origin)
 
 
 async def _ensure_bucket(context: Context) -> None:
     storage = context.options.storage
     if storage not in context.buckets:
-        await context.services.execute(EnsureBucket(bucket=storage.bucket))
+        ensure = EnsureBucket(bucket=storage.bucket)
+        await context.services.at(ensure.service, storage.endpoint).execute(ensure)
         context.buckets.add(storage)
 
 
 async def choose_parser(context: Context, work: Work) -> Work:
     """stored -> parsed or parse_queued: reads text here, leaves the rest to the vendor."""
+    refuse_other_origin(context, work)
     if work.version.kind in TEXT_KINDS:
         return await _read_here(context, work)
+    refuse_simulated_repair(context, work)
     options = context.options.parse
     async with context.database.transaction() as connection:
         work, parse = await _with_parse(connection, work, options)

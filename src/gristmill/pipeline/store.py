@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from gristmill.contract import Origin
 from gristmill.database.engine import Connection, Database, Row
 from gristmill.errors import GristmillError, LostClaim
 from gristmill.pipeline.document import ENDED, PUBLISHED, DocumentStatus, Version, Work
@@ -27,7 +28,8 @@ WITH claimed AS (
     RETURNING id, claim, stage, attempts, collection_id, building_id
 )
 SELECT c.id AS document_id, c.claim, c.stage, c.attempts, c.collection_id,
-       collections.name AS collection, jsonb_array_length(v.incomplete) AS lacks, v.*
+       collections.name AS collection, collections.origin,
+       jsonb_array_length(v.incomplete) AS lacks, v.*
 FROM claimed c
 JOIN collections ON collections.id = c.collection_id
 JOIN versions v ON v.id = c.building_id
@@ -54,10 +56,10 @@ MINE: Final = """
 mine AS (SELECT id FROM documents WHERE id = %(id)s AND claim = %(claim)s FOR UPDATE)
 """
 
-_LEARNED: Final = ("kind", "mime", "pages", "object_id", "parse_id")
+_LEARNED: Final = ("kind", "mime", "pages", "object_id", "parse_id", "is_fallback")
 _SAVE_VERSION: Final = """
 UPDATE versions v SET kind = %(kind)s, mime = %(mime)s, pages = %(pages)s,
-    object_id = %(object_id)s, parse_id = %(parse_id)s
+    object_id = %(object_id)s, parse_id = %(parse_id)s, is_fallback = %(is_fallback)s
 FROM moved WHERE v.id = moved.version_id
 """
 
@@ -113,6 +115,7 @@ def _work(row: Row) -> Work:
         attempts=row["attempts"],
         collection=row["collection"],
         collection_id=row["collection_id"],
+        origin=Origin(row["origin"]),
         version=Version(
             id=row["id"],
             sha256=row["sha256"],
@@ -126,6 +129,8 @@ def _work(row: Row) -> Work:
             object_id=row["object_id"],
             parse_id=row["parse_id"],
             lacks=row["lacks"],
+            is_fallback=row["is_fallback"],
+            is_repair=row["is_repair"],
         ),
     )
 

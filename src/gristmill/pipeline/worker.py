@@ -7,7 +7,7 @@ lock that ends with its connection; what it held is put back by any other.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -36,7 +36,9 @@ logging.getLogger("procrastinate").setLevel(logging.ERROR)
 
 
 class Worker:
-    """Works on up to `concurrency` documents at a time; `poll_seconds` is the parser's pace.
+    """Works on up to `concurrency` documents at a time.
+
+    `poll_seconds` is the pace of questions for parses, by the name of each endpoint.
 
     `chores` are done every few seconds and after an outage: starting again what this machine
     should be running, building indexes that have become due.
@@ -47,7 +49,7 @@ class Worker:
         context: Context,
         *,
         concurrency: int,
-        poll_seconds: float,
+        poll_seconds: Mapping[str, float],
         chores: Sequence[Callable[[], Awaitable[object]]] = (),
     ) -> None:
         self._context = context
@@ -81,9 +83,14 @@ class Worker:
     async def _serve(self) -> None:
         engine = await self._engine()
         presence = await Presence.open(self._context.database)
-        poller = Poller(self._context, presence, seconds=self._poll_seconds)
+        pollers = [
+            Poller(self._context, presence, endpoint, seconds=seconds)
+            for endpoint, seconds in self._poll_seconds.items()
+        ]
         try:
-            await together(_run_engine(engine), self._tend(engine, presence), poller.run())
+            await together(
+                _run_engine(engine), self._tend(engine, presence), *(each.run() for each in pollers)
+            )
         finally:
             await presence.close()
 

@@ -1,13 +1,13 @@
 """A question in, passages out: nearest vectors and full text, fused by reciprocal rank."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from pgvector import HalfVector
 
-from gristmill.contract import Origin, ServiceInterface
+from gristmill.contract import Origin, Services
 from gristmill.database.engine import Connection, Database, Row
 from gristmill.errors import CollectionError, DatabaseUnavailable, GristmillError, InvalidArgument
 from gristmill.pipeline.document import EmbeddingOptions
@@ -21,6 +21,25 @@ PATIENCE_SECONDS: Final = 10.0  # with the service that embeds the question; a p
 RANK_CONSTANT: Final = 60  # of reciprocal rank fusion, as in the paper that introduced it
 
 _TEXT_ONLY: Final = "Found by full text only, as the question could not be embedded: {}"
+
+_OTHER_ORIGIN: Final = (
+    "Found by full text only: the collection {name!r} holds {holds} vectors, and the mode of openai"
+    " makes {mode} ones."
+)
+_PENDING: Final = (
+    "Some documents have no vectors yet, and are found by their words only: gristmill repair."
+)
+
+# One row with nulls where all are searched; none where the one that is named is not there.
+_CHOSEN: Final = """
+WITH chosen AS (SELECT id, origin FROM collections WHERE name = %(name)s)
+SELECT chosen.id, chosen.origin, EXISTS (
+    SELECT FROM versions v JOIN documents d ON d.published_id = v.id
+    WHERE v.lacks_vectors AND (chosen.id IS NULL OR d.collection_id = chosen.id)
+) AS lacks_vectors
+FROM (SELECT) one LEFT JOIN chosen ON true
+WHERE %(name)s::text IS NULL OR chosen.id IS NOT NULL
+"""
 
 _VISIBLE: Final = """
 FROM chunks c
@@ -106,7 +125,10 @@ class Search:
     """Answers questions from what is published."""
 
     def __init__(
-        self, database: Database, services: ServiceInterface, options: EmbeddingOptions
+        self,
+        database: Database,
+        services: Services,
+        options: Callable[[], Awaitable[EmbeddingOptions]],
     ) -> None:
         self._database = database
         self._services = services
@@ -122,25 +144,28 @@ class Search:
         question = clean(question).strip()
         if not any(character.isalnum() for character in question):
             raise InvalidArgument("A question needs at least one word.")
+        options = await self._options()
         async with self._database.connection() as connection:
-            chosen = await _collection(connection, collection)
-            space = await _space(connection, self._options, chosen)
+            chosen = await _collection(connection, collection, options.origin)
+            space = await _space(connection, options, chosen.id)
         # Where no vector could be near, none is paid for.
-        vector, notes = (None, ()) if space is None else await self._embedded(question)
+        vector, notes = (None, ()) if space is None else await self._embedded(question, options)
         async with self._database.transaction() as connection:
-            near = await self._near(connection, chosen, space, vector)
-            text = await _text(connection, chosen, question)
+            near = await _near(connection, chosen.id, space, vector)
+            text = await _text(connection, chosen.id, question)
             ranked = fuse(near, text)[:limit]
             hits = await _hits(connection, ranked)
-        return Answer(question, hits, notes)
+        return Answer(question, hits, (*notes, *chosen.notes))
 
-    async def _embedded(self, question: str) -> tuple[HalfVector | None, tuple[str, ...]]:
-        options = self._options
+    async def _embedded(
+        self, question: str, options: EmbeddingOptions
+    ) -> tuple[HalfVector | None, tuple[str, ...]]:
         operation = Embed((question,), options.model, options.dimensions, (count(question),))
+        service = self._services.at(operation.service, options.endpoint)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 with within(PATIENCE_SECONDS):
-                    answer = await self._services.execute(operation)
+                    answer = await service.execute(operation)
         except TimeoutError:
             return None, (_TEXT_ONLY.format(f"no answer within {PATIENCE_SECONDS:g} seconds."),)
         except DatabaseUnavailable:
@@ -148,31 +173,6 @@ class Search:
         except GristmillError as error:
             return None, (_TEXT_ONLY.format(error),)
         return HalfVector(answer.value.vectors[0]), ()
-
-    async def _near(
-        self,
-        connection: Connection,
-        collection: int | None,
-        space: int | None,
-        vector: HalfVector | None,
-    ) -> list[int]:
-        if space is None or vector is None:
-            return []
-        exact = await _is_small(connection, collection)
-        await connection.execute("SET LOCAL hnsw.iterative_scan = 'relaxed_order'")
-        statement = _NEAR.format(
-            visible=_VISIBLE,
-            dimensions=int(self._options.dimensions),
-            exact=" + 0" if exact else "",
-        )
-        arguments = {
-            "collection": collection,
-            "space": space,
-            "vector": vector,
-            "candidates": CANDIDATES,
-        }
-        cursor = await connection.execute(statement.encode(), arguments)
-        return [row["id"] for row in await cursor.fetchall()]
 
 
 def fuse(*rankings: Sequence[int]) -> list[tuple[int, float]]:
@@ -184,17 +184,47 @@ def fuse(*rankings: Sequence[int]) -> list[tuple[int, float]]:
     return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
 
 
-async def _collection(connection: Connection, name: str | None) -> int | None:
-    if name is None:
-        return None
-    cursor = await connection.execute("SELECT id FROM collections WHERE name = %s", (name,))
-    row = await cursor.fetchone()
+async def _near(
+    connection: Connection, collection: int | None, space: int | None, vector: HalfVector | None
+) -> list[int]:
+    if space is None or vector is None:
+        return []
+    exact = await _is_small(connection, collection)
+    await connection.execute("SET LOCAL hnsw.iterative_scan = 'relaxed_order'")
+    statement = _NEAR.format(
+        visible=_VISIBLE, dimensions=vector.dimensions(), exact=" + 0" if exact else ""
+    )
+    arguments = {
+        "collection": collection,
+        "space": space,
+        "vector": vector,
+        "candidates": CANDIDATES,
+    }
+    cursor = await connection.execute(statement.encode(), arguments)
+    return [row["id"] for row in await cursor.fetchall()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """Where is searched: one collection, or all (None); and what the asker should know of it."""
+
+    id: int | None
+    notes: tuple[str, ...]
+
+
+async def _collection(connection: Connection, name: str | None, origin: Origin) -> _Chosen:
+    row = await (await connection.execute(_CHOSEN, {"name": name})).fetchone()
     if row is None:
         raise CollectionError(
             f"There is no collection {name!r}.",
             advice="gristmill documents shows what there is; ingest makes a new one.",
         )
-    return int(row["id"])
+    notes = []
+    if row["origin"] not in (None, origin):
+        notes.append(_OTHER_ORIGIN.format(name=name, holds=row["origin"], mode=origin))
+    if row["lacks_vectors"]:
+        notes.append(_PENDING)
+    return _Chosen(row["id"], tuple(notes))
 
 
 async def _space(

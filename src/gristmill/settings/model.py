@@ -48,7 +48,7 @@ def _prices(given: str | Path, info: ValidationInfo) -> PriceFile:
 
 
 ANY_CASE: Final = BeforeValidator(_lower)
-MODES: Final = "mock or real"
+MODES: Final = "mock, real or hybrid"
 ADDRESS: Final = "an https:// address (http:// in a private network) without user and query"
 KEY: Final = "the key as the vendor shows it"
 # Where answers do not tell. Source: LlamaCloud's page on rate limits, read 2026-10.
@@ -123,7 +123,14 @@ class Settings(BaseModel):
     mode: Annotated[
         ServiceMode,
         ANY_CASE,
-        Setting("GRISTMILL_MODE", "Asks simulators (mock) or vendors (real).", MODES, "mock"),
+        Setting(
+            "GRISTMILL_MODE",
+            "Asks simulators (mock), vendors (real), or vendors and, while they are down, "
+            "simulators in their place (hybrid): docs/modes.md. Counts until gristmill mode "
+            "switches.",
+            MODES,
+            "mock",
+        ),
     ] = ServiceMode.MOCK
     mode_openai: Annotated[
         ServiceMode | None,
@@ -165,6 +172,16 @@ class Settings(BaseModel):
         Setting(
             "GRISTMILL_ALLOW_MOCK_IN_PRODUCTION",
             "Lets simulators answer in the production environment.",
+            "1 or 0",
+            "1",
+        ),
+    ] = False
+    allow_fallback_in_production: Annotated[
+        bool,
+        Setting(
+            "GRISTMILL_ALLOW_FALLBACK_IN_PRODUCTION",
+            "Lets simulators stand in for vendors that are down (hybrid) in the production "
+            "environment.",
             "1 or 0",
             "1",
         ),
@@ -482,10 +499,27 @@ class Settings(BaseModel):
         own: ServiceMode | None = getattr(self, f"mode_{service}")
         return self.mode if own is None else own
 
-    def rates_of(self, service: str) -> tuple[RateLimitSetting, ...]:
+    def mode_setting_of(self, service: str) -> tuple[str, Source]:
+        """The variable that decides the mode of a service, and where its value is from."""
+        field = "mode" if getattr(self, f"mode_{service}") is None else f"mode_{service}"
+        row = self._row(field, self.words()[field])
+        return row.name, row.source
+
+    def checked_in(self, modes: Mapping[str, ServiceMode]) -> Self:
+        """The same settings with other modes of these services.
+
+        Raises:
+            InvalidSettings: something is missing or wrong for these modes.
+        """
+        changed = self.model_copy(update={f"mode_{name}": mode for name, mode in modes.items()})
+        if problems := tuple(rules.problems(changed)):
+            raise InvalidSettings(problems)
+        return changed
+
+    def rates_of(self, service: str, *, is_real: bool) -> tuple[RateLimitSetting, ...]:
         """The rate limits of a service; of the smallest plan where that alone is published."""
         given: str = getattr(self, f"rate_{service}")
-        if not given and self.mode_of(service) is not ServiceMode.MOCK:
+        if not given and is_real:
             given = SMALLEST_PLANS.get(service, "")
         return rates_of(given)
 

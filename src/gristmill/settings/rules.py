@@ -37,8 +37,8 @@ def problems(settings: "Settings") -> Iterator[Problem]:
 def _modes(settings: "Settings") -> Iterator[Problem]:
     words = settings.words()
     for field, mode in _modes_in_use(settings).items():
-        if refusal := _refusal(settings, mode):
-            wrong, right, example = refusal
+        if refused := refusal(settings, mode):
+            wrong, right, example = refused
             yield words[field].problem(wrong, right=right, example=example)
 
 
@@ -51,18 +51,20 @@ def _modes_in_use(settings: "Settings") -> dict[str, ServiceMode]:
     }
 
 
-def _refusal(settings: "Settings", mode: ServiceMode) -> tuple[str, str, str] | None:
-    if mode is ServiceMode.HYBRID:
-        return (
-            "It is hybrid, which cannot be used yet: falling back to a simulator is not built.",
-            "mock or real",
-            "mock",
-        )
-    production = settings.environment == "production" and not settings.allow_mock_in_production
-    if mode is ServiceMode.MOCK and production:
+def refusal(settings: "Settings", mode: ServiceMode) -> tuple[str, str, str] | None:
+    """What is wrong with a mode in this environment, what is right, an example; None if nothing."""
+    if settings.environment != "production":
+        return None
+    if mode is ServiceMode.MOCK and not settings.allow_mock_in_production:
         return (
             "In production a simulator may not answer.",
             "real, or GRISTMILL_ALLOW_MOCK_IN_PRODUCTION=1 beside it to let it answer",
+            "real",
+        )
+    if mode is ServiceMode.HYBRID and not settings.allow_fallback_in_production:
+        return (
+            "In production a simulator may not stand in for a vendor.",
+            "real, or GRISTMILL_ALLOW_FALLBACK_IN_PRODUCTION=1 beside it to let it stand in",
             "real",
         )
     return None
@@ -71,10 +73,10 @@ def _refusal(settings: "Settings", mode: ServiceMode) -> tuple[str, str, str] | 
 def _keys(settings: "Settings") -> Iterator[Problem]:
     words = settings.words()
     for service, fields in NEEDED_BY.items():
-        if settings.mode_of(service) is ServiceMode.REAL:
+        if (mode := settings.mode_of(service)) is not ServiceMode.MOCK:
             for field in fields:
                 if getattr(settings, field) is None:
-                    yield words[field].problem(f"It is missing, and {service} is in real mode.")
+                    yield words[field].problem(f"It is missing, and {service} is in {mode} mode.")
 
 
 def _unpriced(settings: "Settings") -> Iterator[Problem]:

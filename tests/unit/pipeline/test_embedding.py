@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from scripted import Everywhere
 
 from gristmill.contract import Operation, Origin, R, Result, ServiceHealth, ServiceInterface, Status
 from gristmill.costs.ledger import Ledger
@@ -118,7 +119,7 @@ class Bench:
             database=self.database,
             ledger=Ledger(self.database),
             prices=PRICES,
-            services=self.model,
+            services=Everywhere(self.model),
             children=ChildPool(),
             options=options,
             limits=Limits(file_bytes=1),

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from scripted import Everywhere
 from tests.unit.services.conftest import ScriptedVendor
 
 from gristmill.contract import Origin
@@ -44,7 +45,9 @@ async def material(database, storage, tmp_path):
     async with create_client() as http:
         context = Context(
             database, ledger=None, prices=None, children=None, limits=Limits(file_bytes=1_000_000),
-            services=Supabase(Endpoint("supabase", storage.url, "sb_secret_test"), http),
+            services=Everywhere(
+                Supabase(Endpoint("supabase", storage.url, "sb_secret_test"), http)
+            ),
             options=SimpleNamespace(storage=STORAGE), host="here", spool=tmp_path / "spool",
         )  # fmt: skip
 

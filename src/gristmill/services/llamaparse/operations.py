@@ -147,6 +147,7 @@ class UploadFile(Operation[VendorFile]):
     """
 
     service: ClassVar[str] = "llamaparse"
+    falls_back: ClassVar[bool] = True  # its job is then for whoever took the file
 
     path: Path
     file_name: str

@@ -78,6 +78,7 @@ class Embed(Operation[Embeddings]):
     """
 
     service: ClassVar[str] = "openai"
+    falls_back: ClassVar[bool] = True
 
     texts: tuple[str, ...]
     model: str

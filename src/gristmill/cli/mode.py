@@ -1,0 +1,70 @@
+"""`mode`: which side of each service is asked, why, and switching it."""
+
+from typing import Final
+
+from rich.table import Table
+
+from gristmill.cli.present import console, one_line, print_json, tell_table
+from gristmill.contract import ServiceMode
+from gristmill.errors import InvalidArgument
+from gristmill.library import Gristmill
+from gristmill.library.modes import ModeReport
+
+MODES: Final = tuple(mode.value for mode in ServiceMode)
+STYLES: Final = {
+    ServiceMode.MOCK: "cyan",
+    ServiceMode.REAL: "green",
+    ServiceMode.HYBRID: "yellow",
+}
+
+
+async def mode(words: list[str], *, reset: bool, as_json: bool) -> int:
+    """Prints the modes, after switching or resetting what is asked for."""
+    services, wanted = _asked(words)
+    if reset and wanted:
+        raise InvalidArgument("Switch to a mode or --reset: choose one.")
+    async with Gristmill() as mill:
+        if wanted:
+            await mill.switch_mode(wanted, *services)
+        elif reset:
+            await mill.reset_mode(*services)
+        reports = await mill.modes()
+    chosen = {name: each for name, each in reports.items() if not services or name in services}
+    if services and not chosen:
+        raise InvalidArgument(
+            f"There is no service {services[0]!r}; there are: {', '.join(reports)}."
+        )
+    if as_json:
+        print_json(chosen)
+    else:
+        _tell(chosen)
+    return 1 if any(each.refused for each in chosen.values()) else 0
+
+
+def _asked(words: list[str]) -> tuple[list[str], ServiceMode | None]:
+    """The services and the mode among the words: `openai real`, `real`, `openai`, or none."""
+    modes = [word for word in words if word in MODES]
+    services = [word for word in words if word not in MODES]
+    if len(modes) > 1 or (modes and words[-1] != modes[0]):
+        raise InvalidArgument(f"Say the services, then one mode: {', '.join(MODES)}.")
+    return services, ServiceMode(modes[0]) if modes else None
+
+
+def _tell(reports: dict[str, ModeReport]) -> None:
+    table = Table("service", "mode", "asks", "because", box=None, header_style="bold")
+    for name, each in reports.items():
+        style = STYLES[each.mode]
+        asks = one_line(each.asks or "no address")
+        if each.stands_in:
+            asks += f", and the {each.stands_in} while that is down"
+        table.add_row(name, f"[{style}]{each.mode.value}[/]", asks, _because(each))
+    tell_table(table)
+    for name, each in reports.items():
+        if each.refused:
+            console.print(f"[red]{name}[/]: {one_line(each.refused)}", soft_wrap=True)
+
+
+def _because(report: ModeReport) -> str:
+    if not report.set_aside:
+        return one_line(report.reason)
+    return one_line(f"{report.reason}; {report.set_aside} does not count until it is reset")

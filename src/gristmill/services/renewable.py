@@ -1,0 +1,59 @@
+"""A service whose adapter can be replaced while calls are under way: another key, another port."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from gristmill.contract import (
+    Operation,
+    R,
+    Result,
+    ServiceHealth,
+    ServiceInterface,
+    Status,
+)
+from gristmill.errors import GristmillError
+
+
+class Renewable(ServiceInterface):
+    """Passes everything on to the present adapter.
+
+    Without a `present` one the first call has it built. A call finishes on the adapter that it
+    began with.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[], Awaitable[ServiceInterface]],
+        present: ServiceInterface | None = None,
+    ) -> None:
+        self._build = build
+        self._present = present
+        self._building = asyncio.Lock()
+
+    def replace(self, present: ServiceInterface | None) -> None:
+        """Gives new calls this adapter; None has the next of them build one."""
+        self._present = present
+
+    def is_available(self) -> bool:
+        return self._present is None or self._present.is_available()
+
+    async def get_health(self) -> ServiceHealth:
+        try:
+            current = await self._current()
+        except GristmillError as error:
+            reason = f"{error} {error.advice}".strip()
+            return ServiceHealth(Status.UNCONFIGURED, reason=reason, error_kind=error.kind)
+        return await current.get_health()
+
+    async def prepare(self) -> None:
+        await (await self._current()).prepare()
+
+    async def execute(self, operation: Operation[R]) -> Result[R]:
+        return await (await self._current()).execute(operation)
+
+    async def _current(self) -> ServiceInterface:
+        if self._present is None:
+            async with self._building:
+                if self._present is None:
+                    self._present = await self._build()
+        return self._present
