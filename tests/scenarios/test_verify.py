@@ -10,8 +10,8 @@ import httpx
 import psycopg
 import pytest
 from money import hold, opened, posted
+from scripted_vendor import ScriptedVendor
 from simulator import SimulatorControl
-from tests.unit.services.conftest import ScriptedVendor
 from typer.testing import CliRunner
 
 from gristmill import Gristmill, Limit, Usage

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from gristmill.settings.values import SettingRow
+    from gristmill.settings.values import InvalidSettings, SettingRow
 
 app = typer.Typer(
     help="Look at the settings and where each comes from.",
@@ -19,27 +19,48 @@ WIDE = 120  # columns from which a setting fits into a row
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
 
 
-@app.command(epilog="Example:  GRISTMILL_MODE=real gristmill config check")
-def check(json: Json = False) -> None:
-    """Check every setting, and tell every problem at once."""
-    from gristmill.cli.present import console, escape, print_json
+@app.command(epilog="Example:  GRISTMILL_MODE=real gristmill config check --probe")
+def check(
+    *,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Try each key at its vendor, at no cost.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Check every setting, and tell every problem at once.
+
+    With --probe each key that is set is tried with a call that costs nothing, also of services
+    whose mode is mock; the exit code is 0 only if all that the modes need work.
+    """
+    from gristmill.cli.present import console, print_json
     from gristmill.settings import InvalidSettings, load_settings
 
     try:
         load_settings()
     except InvalidSettings as error:
-        if json:
-            print_json({"problems": error.problems})
-        else:
-            for problem in error.problems:
-                console.print(f"[red]{escape(problem.setting)}[/]  {escape(problem.wrong)}")
-                console.print(f"    right:   {escape(problem.right)}")
-                console.print(f"    example: {escape(problem.example)}\n")
+        _tell_problems(error, as_json=json)
         sys.exit(1)
-    if json:
+    if probe:
+        from gristmill.cli.probe import check_keys
+        from gristmill.cli.run import run
+
+        run(check_keys(as_json=json), as_json=json, stopped="Stopped; nothing was changed.")
+    elif json:
         print_json({"problems": []})
     else:
         console.print("The settings are sound.")
+
+
+def _tell_problems(error: "InvalidSettings", *, as_json: bool) -> None:
+    from gristmill.cli.present import console, escape, print_json
+
+    if as_json:
+        print_json({"problems": error.problems})
+        return
+    for problem in error.problems:
+        console.print(f"[red]{escape(problem.setting)}[/]  {escape(problem.wrong)}")
+        console.print(f"    right:   {escape(problem.right)}")
+        console.print(f"    example: {escape(problem.example)}\n")
 
 
 @app.command(epilog="Example:  gristmill config show")

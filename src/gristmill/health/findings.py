@@ -42,6 +42,11 @@ def finding(error: GristmillError) -> tuple[Status, str]:
         ((status, text) for kind, status, text in _FINDINGS if isinstance(error, kind)),
         (Status.UNHEALTHY, "It cannot be used."),
     )
-    if isinstance(error, Unauthorized) and _FORBIDDEN.intersection((error.status, error.code)):
+    if is_forbidden(error):
         sentence = "The key is not allowed to do this."
     return status, f"{sentence} {error} {error.advice}".strip()
+
+
+def is_forbidden(error: GristmillError) -> bool:
+    """Whether the key is a good one that may not do what it was used for."""
+    return isinstance(error, Unauthorized) and not _FORBIDDEN.isdisjoint((error.status, error.code))

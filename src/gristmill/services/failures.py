@@ -25,6 +25,8 @@ from gristmill.errors import (
     Unavailable,
 )
 
+INSECURE: Final = "tls"  # the code of an error about a connection that is not to be trusted
+
 _LONGEST_QUOTE = 300  # characters of a vendor's own words inside our sentence
 _LONGEST_ID = 200
 LONGEST_WAIT: Final = 86_400.0  # seconds; whoever is told to wait longer asks again after a day
@@ -36,9 +38,9 @@ UNREADABLE: Final = (
 )
 
 _SECRETS = re.compile(
-    r"(?<![A-Za-z])(?:sk|llx|sb_secret|sb_publishable)[-_][\w*.-]{4,}"  # keys of the three vendors
+    r"(?<![A-Za-z])(?:sk|llx|sb_secret|sb_publishable)[-_][\w*.-]{3,}[\w*-]"  # the vendors' keys
     r"|(?<![\w-])(?=[\w-]*+\.)[\w-]*?eyJ[\w-]{4,}(?:\.[\w-]*){1,2}"  # a JSON web token
-    r"|(?<![\w.-])[\w.-]*\*{3}[\w*.-]*"  # what the vendor masked, leaving the ends of a key
+    r"|(?<![\w.-])[\w.-]*\*{3}(?:[\w*.-]*[\w*-])?"  # masked by the vendor but for the ends
     r"|(?<=[?&]token=)[^&\s\"']+"  # a signed address
     r"|(?<=[Bb]earer )\S+"
 )
@@ -78,6 +80,10 @@ _WORDS: Mapping[type[ServiceError], tuple[str, str]] = {
 _UNREACHABLE = (
     "Check the network, and the address in the settings. It is tried again by itself meanwhile."
 )
+_DISTRUST = (
+    "Check the address, this machine's clock, and what stands in between: the certificate there is"
+    " none that is trusted here."
+)
 _MOVED = "The address leads to another one, and is not followed: set that one in the settings."
 
 _BY_STATUS: Mapping[int, type[ServiceError]] = {
@@ -90,6 +96,10 @@ _BY_STATUS: Mapping[int, type[ServiceError]] = {
     503: Unavailable,
     529: Unavailable,
 }
+
+
+class NotSecure(httpx.ConnectError):
+    """The other end showed no certificate that is trusted, or no TLS; nothing was sent to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +193,7 @@ def unreachable(service: str, error: BaseException) -> ServiceError | None:
             said = str(cause) if cause.args else ""
             return failure(InvalidResponse, service, f"the answer cannot be read: {said}")
         case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.UnsupportedProtocol():
-            said, phrase = str(cause), "cannot be reached"
-            return failure(Unavailable, service, said, phrase=phrase, advice=_UNREACHABLE)
+            return _unconnected(service, cause)
         case httpx.TimeoutException():
             phrase = "did not answer in time, after the request was sent"
             return failure(OutcomeUnknown, service, "", phrase=phrase)
@@ -193,6 +202,13 @@ def unreachable(service: str, error: BaseException) -> ServiceError | None:
         case _:
             phrase = "broke off the connection, after the request was sent"
             return failure(OutcomeUnknown, service, str(cause), phrase=phrase)
+
+
+def _unconnected(service: str, cause: httpx.RequestError) -> ServiceError:
+    said, phrase, code, advice = str(cause), "cannot be reached", None, _UNREACHABLE
+    if isinstance(cause, NotSecure):
+        phrase, code, advice = "offers no secure connection", INSECURE, _DISTRUST
+    return failure(Unavailable, service, said, phrase=phrase, code=code, advice=advice)
 
 
 def _http_cause(error: BaseException | None) -> httpx.RequestError | None:

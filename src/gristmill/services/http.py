@@ -7,7 +7,7 @@ httpx-aiohttp 0.2 reports a connection that broke after the request was sent as 
 `ConnectTimeout`, because its table asks for the base class first. Whether anything was sent decides
 here whether money may have been spent, so the transport names that itself, by aiohttp's exception:
 
-    ConnectError, ConnectTimeout    no byte of the request left
+    ConnectError, ConnectTimeout    no byte of the request left; NotSecure is a ConnectError
     every other TransportError      some or all of it did
 """
 
@@ -23,6 +23,8 @@ from typing import Any
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
+
+from gristmill.services.failures import NotSecure
 
 # Shorter than the five seconds after which common servers drop an idle connection, so that a
 # paid request is rarely written into a connection that is being closed.
@@ -236,7 +238,7 @@ def _said(cause: BaseException) -> str:
         case aiohttp.ConnectionTimeoutError():
             return "no connection within the time for it"
         case aiohttp.ClientSSLError():
-            return str(cause)
+            return f"{_distrust(cause.os_error)} at {cause.host}:{cause.port}"
         case aiohttp.ClientConnectorError():
             return f"{_reason(cause.os_error)} at {cause.host}:{cause.port}"
         case aiohttp.InvalidURL():
@@ -252,12 +254,23 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
+def _distrust(error: OSError) -> str:
+    """Why a connection was not trusted: what is wrong with the certificate, or with the talk."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return error.verify_message or "its certificate is not trusted"
+        case ssl.SSLError() if error.reason:
+            return error.reason.lower().replace("_", " ")
+        case _:
+            return "no secure connection"
+
+
 def _exact(cause: BaseException) -> type[httpx.TransportError]:
     match cause:
         case aiohttp.ConnectionTimeoutError():
             return httpx.ConnectTimeout
         case aiohttp.ClientConnectorError() | aiohttp.InvalidURL():
-            return httpx.ConnectError
+            return NotSecure if isinstance(cause, aiohttp.ClientSSLError) else httpx.ConnectError
         case aiohttp.ServerTimeoutError():
             return httpx.ReadTimeout
         case TimeoutError():

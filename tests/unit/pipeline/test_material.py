@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from scripted import Everywhere
-from tests.unit.services.conftest import ScriptedVendor
+from scripted_vendor import ScriptedVendor
 
 from gristmill.contract import Origin
 from gristmill.errors import UnreadableSource

@@ -109,7 +109,7 @@ def test_what_a_vendor_masked_itself_loses_its_ends_too():
     """They show the first and the last letters, most of a short key."""
     text = "Incorrect API key provided: gatewayk****1234. See https://vendor.test/keys."
     assert failures.masked(text) == (
-        "Incorrect API key provided: *** See https://vendor.test/keys."
+        "Incorrect API key provided: ***. See https://vendor.test/keys."
     )
 
 

@@ -44,6 +44,7 @@ def _result(content, said):
     return {"job": JOB, content: {"pages": [{"page_number": 1, content: said}]}}
 
 
+PROJECT = {"id": "p-1", "name": "Default", "organization_id": "o-1"}
 BOOKED = {
     "event_aggregation_key": "pjb-1", "event_type": "e", "value": 1, "credits": 2.0,
     "day": "2026-01-01",
@@ -68,6 +69,7 @@ ASKED: list[tuple[Operation, object]] = [
     (llamaparse.ListParseUsage("pjb-1"), {"items": [BOOKED]}),
     (llamaparse.ListUsage(date(2026, 1, 1)), {"items": [BOOKED], "next_page_token": "more"}),
     (llamaparse.ListParseVersions(), {**VERSIONS, "latest": dict.fromkeys(VERSIONS, "2026-10-16")}),
+    (llamaparse.ListProjects(), [PROJECT]),
     (llamaparse.CancelParse("pjb-1"), JOB),
     (llamaparse.DeleteParse("pjb-1"), {"id": "pjb-1"}),
     (llamaparse.DeleteFile("f1"), {}),
@@ -140,7 +142,7 @@ def adapter_of(adapter_of):
 async def test_a_lie_about_the_organization_is_one_of_our_errors(vendor, adapter_of, place, value):
     adapter = adapter_of("llamaparse")
     adapter._organization = None
-    vendor.says(200, _with([{"organization_id": "o-1"}], place, value))
+    vendor.says(200, _with([PROJECT], place, value))
     with pytest.raises(GristmillError):
         await adapter.execute(llamaparse.ListParseUsage("pjb-1"))
 

@@ -52,9 +52,9 @@ from gristmill.services.llamaparse.answers import (
     read_items,
     read_job,
     read_metadata,
-    read_organization,
     read_own_job,
     read_pages,
+    read_projects,
     read_result,
     read_submitted,
     read_usage,
@@ -78,6 +78,7 @@ from gristmill.services.llamaparse.operations import (
     ListParseJobs,
     ListParseUsage,
     ListParseVersions,
+    ListProjects,
     ListUsage,
     PageItems,
     PageMetadata,
@@ -85,6 +86,7 @@ from gristmill.services.llamaparse.operations import (
     ParseJob,
     ParseResult,
     ParseVersions,
+    Project,
     SubmitParse,
     UploadFile,
     UsagePage,
@@ -137,6 +139,7 @@ class LlamaParse(Adapter["AsyncLlamaCloud"]):
             ListParseUsage: self._usage_of,
             ListUsage: self._usage_since,
             ListParseVersions: self._versions,
+            ListProjects: self._projects,
             CancelParse: self._cancel,
             DeleteParse: self._delete_job,
             DeleteFile: self._delete_file,
@@ -276,10 +279,20 @@ class LlamaParse(Adapter["AsyncLlamaCloud"]):
     async def _organization_of(self, sdk: "AsyncLlamaCloud") -> str:
         """Whose the key is, which does not change; asked once."""
         if self._organization is None:
-            raw = await sdk.projects.with_raw_response.list()
-            with failures.reading(self.service, raw.http_response):
-                self._organization = read_organization(orjson.loads(raw.http_response.content))
+            reply = await self._projects(sdk, ListProjects())
+            with failures.reading(self.service, reply.response):
+                (self._organization,) = {project.organization for project in reply.value}
         return self._organization
+
+    async def _projects(
+        self, sdk: "AsyncLlamaCloud", operation: ListProjects
+    ) -> Reply[tuple[Project, ...]]:
+        del operation
+        raw = await sdk.projects.with_raw_response.list()
+        response = raw.http_response
+        with failures.reading(self.service, response):
+            projects = read_projects(orjson.loads(response.content))
+        return Reply(projects, response)
 
     async def _versions(
         self, sdk: "AsyncLlamaCloud", operation: ListParseVersions

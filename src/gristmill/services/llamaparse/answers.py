@@ -17,6 +17,7 @@ from gristmill.services.llamaparse.operations import (
     ParseResult,
     ParseStatus,
     ParseVersions,
+    Project,
     SubmitParse,
     UsagePage,
     UsageRow,
@@ -157,10 +158,12 @@ def read_usage(body: Mapping[str, Any]) -> UsagePage:
     )
 
 
-def read_organization(body: Sequence[Mapping[str, Any]]) -> str:
-    """The organization of the projects that a key opens."""
-    (organization,) = {name_of(project["organization_id"]) for project in body}
-    return organization
+def read_projects(body: Sequence[Mapping[str, Any]]) -> tuple[Project, ...]:
+    """The projects that a key opens."""
+    return tuple(
+        Project(name_of(each["id"]), text_of(each["name"]), name_of(each["organization_id"]))
+        for each in body
+    )
 
 
 def _usage_row(item: Mapping[str, Any]) -> UsageRow:

@@ -110,6 +110,15 @@ class ParseVersions:
 
 
 @dataclass(frozen=True, slots=True)
+class Project:
+    """What a key opens: jobs, files and bills belong to a project of an organization."""
+
+    id: str
+    name: str
+    organization: str
+
+
+@dataclass(frozen=True, slots=True)
 class UsageRow:
     """A line of the vendor's books: so many `value` (pages, seconds) for so many credits.
 
@@ -317,5 +326,12 @@ class DeleteFile(Operation[None]):
 @dataclass(frozen=True, slots=True)
 class CountFiles(Operation[int]):
     """How many files the first page of the list shows, at most one; the probe of the key."""
+
+    service: ClassVar[str] = "llamaparse"
+
+
+@dataclass(frozen=True, slots=True)
+class ListProjects(Operation[tuple[Project, ...]]):
+    """The projects that the key opens; free."""
 
     service: ClassVar[str] = "llamaparse"

@@ -59,6 +59,7 @@ _ADVICE: Final = {
     _NO_MODEL: "Let the key's project use this model at the vendor, or choose another one:"
     " GRISTMILL_EMBEDDING_MODEL.",
     "invalid_api_key": "Check OPENAI_API_KEY.",
+    "missing_scope": "Add the missing scopes to the key, or check its rights, at the vendor.",
     "unsupported_country_region_territory": "Call from a country that the vendor serves.",
 }
 # Where a code says nothing, the words do.

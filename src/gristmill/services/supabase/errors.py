@@ -24,6 +24,7 @@ from gristmill.services import failures
 
 NO_BUCKET: Final = "NoSuchBucket"
 NO_OBJECT: Final = "NoSuchKey"
+NO_TENANT: Final = "TenantNotFound"
 EXISTS: Final = frozenset({"KeyAlreadyExists", "ResourceAlreadyExists", "BucketAlreadyExists"})
 
 
@@ -70,7 +71,7 @@ _BY_CODE: Final = {
     "InvalidSignature": _Meaning(
         Unauthorized, "Use the signed address as it was given, for the object it was given for."
     ),
-    "TenantNotFound": _Meaning(Unauthorized, "Check the project's address; no such project."),
+    NO_TENANT: _Meaning(Unauthorized, "Check the project's address; no such project."),
     "DatabaseTimeout": _Meaning(
         None,
         "The project's database is too slow. It is tried again by itself; look at the database's"
