@@ -24,6 +24,7 @@ from gristmill.settings import (
     load_settings,
 )
 from gristmill.settings.budget import limits_of
+from gristmill.settings.environments import ENVIRONMENTS, EnvironmentName
 from gristmill.settings.languages import LANGUAGES
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +83,28 @@ def test_the_environments_name_picks_the_file(tmp_path):
     (tmp_path / ".env.staging").write_text("GRISTMILL_COLLECTION=staging\n")
     assert load(tmp_path).collection == "development"
     assert load(tmp_path, GRISTMILL_ENVIRONMENT="Staging").collection == "staging"
+
+
+def test_environments_differ_in_their_file_and_in_whether_simulators_answer_in_nothing_else(
+    tmp_path,
+):
+    assert set(ENVIRONMENTS) == set(get_args(EnvironmentName))
+    for each in ENVIRONMENTS.values():
+        (tmp_path / each.file).write_text(f"GRISTMILL_COLLECTION={each.name}\n")
+        given = {"GRISTMILL_ENVIRONMENT": each.name}
+        assert load(tmp_path, **given, **REAL).collection == each.name
+        assert is_allowed(tmp_path, **given, GRISTMILL_MODE="mock") is each.simulators
+        rows = load(**given, **REAL).describe()
+        assert rows[1:] == load(**REAL).describe()[1:]
+        assert rows[0].value == each.name
+
+
+def is_allowed(folder: Path, **environ: str) -> bool:
+    try:
+        load(folder, **environ)
+    except InvalidSettings:
+        return False
+    return True
 
 
 def test_a_file_cannot_move_to_another_environment(tmp_path):

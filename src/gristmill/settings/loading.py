@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from gristmill.settings.environments import DEFAULT, ENVIRONMENTS
 from gristmill.settings.model import Settings
 from gristmill.settings.sources import Found, Layer, find, read_file, unknown
 from gristmill.settings.values import InvalidSettings, Problem, Reading, Source
@@ -53,12 +54,12 @@ def settings_at(database_url: str) -> Settings:
 
 def _layers(environ: Mapping[str, str], folder: Path) -> tuple[list[Layer], list[Problem]]:
     above = Layer(Source.ENVIRONMENT, environ)
-    name = above.value(ENVIRONMENT.name).lower() or "development"
-    if not name.isalpha():  # no path; the check of the value says so
+    name = above.value(ENVIRONMENT.name).lower() or DEFAULT
+    if (environment := ENVIRONMENTS.get(name)) is None:  # the check of the value says so
         return [above], []
-    file, problems = read_file(folder / f".env.{name}")
+    file, problems = read_file(folder / environment.file)
     if file.value(ENVIRONMENT.name).lower() not in {"", name}:
-        wrong = f"The file .env.{name} names another environment than the one that chose it."
+        wrong = f"The file {environment.file} names another environment than the one that chose it."
         problems.append(ENVIRONMENT.problem(wrong, right=f"{name}, or none, in that file"))
     return [above, file], problems
 

@@ -26,6 +26,7 @@ from gristmill.settings.addresses import (
     mask_database_url,
 )
 from gristmill.settings.budget import checked_budget
+from gristmill.settings.environments import DEFAULT, EnvironmentName
 from gristmill.settings.languages import checked_languages
 from gristmill.settings.prices import PriceFile, read_prices
 from gristmill.settings.rates import RateLimitSetting, checked_rate, rates_of
@@ -70,7 +71,7 @@ class Settings(BaseModel):
     _origins: Mapping[str, tuple[str, Source]] = PrivateAttr(default_factory=dict)
 
     environment: Annotated[
-        Literal["development", "test", "staging", "production"],
+        EnvironmentName,
         ANY_CASE,
         Setting(
             "GRISTMILL_ENVIRONMENT",
@@ -78,7 +79,7 @@ class Settings(BaseModel):
             "development, test, staging or production",
             "production",
         ),
-    ] = "development"
+    ] = DEFAULT
     home: Annotated[
         Path,
         AfterValidator(_absolute),

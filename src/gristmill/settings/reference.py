@@ -4,6 +4,7 @@ from typing import Final
 
 from pydantic_core import PydanticUndefined
 
+from gristmill.settings.environments import DEFAULT, ENVIRONMENTS, Environment
 from gristmill.settings.model import Settings
 from gristmill.settings.values import Setting, as_text
 
@@ -29,18 +30,42 @@ else is said; see `.env.example`), and else has its default. No setting is neede
 - Sizes have a unit: `300MB`, `1GiB`. Relative paths start in the current folder.
 - Everything that is wrong is reported at once, an unknown `GRISTMILL_…` variable included.
 - `gristmill config show` prints each setting with its source, and no secret.
+- `gristmill config check --probe` tries each key that is set, with a call that costs nothing, and
+  says what it may do; its exit code is 0 only if all keys that the modes need work.
+"""
+ENVIRONMENT_TABLE: Final = """
+## Environments
+
+| `GRISTMILL_ENVIRONMENT` | meant for | file | modes |
+|---|---|---|---|
+"""
+SAME: Final = """
+Every other default is the same in all. A setting of the process's own environment goes before the
+file, so that a container needs none.
 """
 TABLE: Final = "| variable | meaning | allowed | default | example |\n|---|---|---|---|---|\n"
 
 
 def as_markdown() -> str:
     """The whole page, ending in a newline."""
-    page = INTRODUCTION
+    page = INTRODUCTION + _environments()
     for field, words in Settings.words().items():
         if field in CHAPTERS:
             page += f"\n## {CHAPTERS[field]}\n\n{TABLE}"
         page += _row(field, words)
     return page
+
+
+def _environments() -> str:
+    return ENVIRONMENT_TABLE + "".join(map(_environment, ENVIRONMENTS.values())) + SAME
+
+
+def _environment(environment: Environment) -> str:
+    name = f"`{environment.name}`" + (" (default)" if environment.name == DEFAULT else "")
+    allowance = Settings.words()["allow_mock_in_production"].name
+    modes = "all" if environment.simulators else f"real; the others with `{allowance}=1`"
+    cells = (name, environment.meant, f"`{environment.file}`", modes)
+    return "| " + " | ".join(cells) + " |\n"
 
 
 def _row(field: str, words: Setting) -> str:
