@@ -21,13 +21,8 @@ if TYPE_CHECKING:
     from gristmill.costs.budgets import Limit
     from gristmill.costs.calls import HeldCall
     from gristmill.errors import GristmillError
-    from gristmill.library import (
-        CostTracker,
-        EstimateProgress,
-        Gristmill,
-        IngestReport,
-        Progress,
-    )
+    from gristmill.library import CostTracker, Gristmill, IngestReport, Progress
+    from gristmill.library.estimating import EstimateProgress
     from gristmill.pipeline.document import DocumentDetail, DocumentStatus, DocumentSummary
     from gristmill.pipeline.estimate import Estimate
     from gristmill.policies.deadline import within
@@ -44,7 +39,7 @@ _HOMES = {
     "DocumentStatus": "pipeline.document",
     "DocumentSummary": "pipeline.document",
     "Estimate": "pipeline.estimate",
-    "EstimateProgress": "library",
+    "EstimateProgress": "library.estimating",
     "Gristmill": "library",
     "GristmillError": "errors",
     "HeldCall": "costs.calls",

@@ -22,7 +22,8 @@ from gristmill.cli.present import (
     tell_refused,
     tell_table,
 )
-from gristmill.library import EstimateProgress, Gristmill
+from gristmill.library import Gristmill
+from gristmill.library.estimating import EstimateProgress
 from gristmill.pipeline.appraisal import TOKENS_OF_PAGE
 from gristmill.pipeline.estimate import (
     Bounds,

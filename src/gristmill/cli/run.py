@@ -1,14 +1,16 @@
 """Runs a command: its event loop, its errors and its end."""
 
-import asyncio
 import os
 import signal
 import sys
 from collections.abc import Coroutine
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    import asyncio
 
 INTERRUPTED = 130  # what shells expect after Ctrl-C
 
@@ -53,6 +55,8 @@ def run(command: Coroutine[Any, Any, int], *, as_json: bool, stopped: str = _STO
 
 
 def _run(command: Coroutine[Any, Any, int], stopped: str) -> int:
+    import asyncio
+
     import uvloop
 
     interrupts = _Interrupts(stopped)
@@ -76,6 +80,8 @@ class _Interrupts:
         self._task: asyncio.Task[Any] | None = None
 
     async def watch(self, command: Coroutine[Any, Any, int]) -> int:
+        import asyncio
+
         self._task = asyncio.current_task()
         try:
             return await command

@@ -21,7 +21,6 @@ from gristmill.health import snapshots
 from gristmill.health.report import ServiceReport
 from gristmill.health.snapshots import HealthChange
 from gristmill.library import standing
-from gristmill.library.estimating import OnEstimateProgress, estimate
 from gristmill.library.sources import look_at, walk
 from gristmill.library.standing import Asking, QuotaReport
 from gristmill.library.tracker import CostTracker
@@ -33,15 +32,16 @@ from gristmill.pipeline.document import (
     DocumentSummary,
     IngestEntry,
 )
-from gristmill.pipeline.estimate import Estimate
 from gristmill.search.query import Answer
 from gristmill.settings import Settings, load_settings
 from gristmill.settings.budget import Period
 from gristmill.system import System
 
 if TYPE_CHECKING:
+    from gristmill.library.estimating import OnEstimateProgress
     from gristmill.library.modes import ModeReport
     from gristmill.library.verifying import Verification
+    from gristmill.pipeline.estimate import Estimate
     from gristmill.router import ServiceRouter
 
 BATCH: Final = 32  # sources registered together
@@ -92,8 +92,8 @@ class Gristmill:
         self,
         *sources: str | Path,
         collection: str | None = None,
-        on_progress: OnEstimateProgress | None = None,
-    ) -> Estimate:
+        on_progress: "OnEstimateProgress | None" = None,
+    ) -> "Estimate":
         """What `ingest` of the same would cost now, and whether every limit has room for it.
 
         Nothing is written, no service is asked, not even for what is free.
@@ -103,6 +103,8 @@ class Gristmill:
             Misconfigured: the model or the tier has no price.
             DatabaseUnavailable: the database cannot be reached.
         """
+        from gristmill.library.estimating import estimate
+
         name = collection or self.settings.collection
         return await estimate(self._system, sources, name, on_progress)
 

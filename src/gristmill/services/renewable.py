@@ -15,27 +15,28 @@ from gristmill.errors import GristmillError
 
 
 class Renewable(ServiceInterface):
-    """Passes everything on to the present adapter.
+    """Passes everything on to the present adapter, which the first call has built.
 
-    Without a `present` one the first call has it built. A call finishes on the adapter that it
-    began with.
+    A call finishes on the adapter that it began with. `is_configured` says, without one, whether it
+    would have a key and an address.
     """
 
     def __init__(
         self,
         build: Callable[[], Awaitable[ServiceInterface]],
-        present: ServiceInterface | None = None,
+        is_configured: Callable[[], bool],
     ) -> None:
         self._build = build
-        self._present = present
+        self._is_configured = is_configured
+        self._present: ServiceInterface | None = None
         self._building = asyncio.Lock()
 
-    def replace(self, present: ServiceInterface | None) -> None:
-        """Gives new calls this adapter; None has the next of them build one."""
-        self._present = present
+    def renew(self) -> None:
+        """Has the next call build a new one."""
+        self._present = None
 
     def is_available(self) -> bool:
-        return self._present is None or self._present.is_available()
+        return self._is_configured()
 
     async def get_health(self) -> ServiceHealth:
         try:

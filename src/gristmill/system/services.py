@@ -24,10 +24,7 @@ from gristmill.quotas.turns import Turns
 from gristmill.router import ServiceRouter, Side, Sides
 from gristmill.services.adapter import Adapter, Endpoint
 from gristmill.services.http import create_client
-from gristmill.services.llamaparse import LlamaParse
-from gristmill.services.openai import OpenAI
 from gristmill.services.renewable import Renewable
-from gristmill.services.supabase import Supabase
 from gristmill.settings import Settings
 from gristmill.system.places import SERVICES, endpoint, origin_in
 from gristmill_simulators.environment import environment
@@ -65,7 +62,8 @@ class ServiceSet:
         self._http = create_client()
         parts.closing.push_async_callback(self._http.aclose)
         self._simulators = _Simulators(parts, self._http)
-        self._real: dict[str, Renewable] = {}
+        self._keys = parts.settings  # what the real side is reached with
+        self._real: list[Renewable] = []
         watched = {
             (service, origin): self._watched(service, origin)
             for service in SERVICES
@@ -88,8 +86,9 @@ class ServiceSet:
 
     def take_keys(self, settings: Settings) -> None:
         """New calls use the keys and addresses of these settings; calls under way finish as is."""
-        for service, renewable in self._real.items():
-            renewable.replace(_real(service, settings, self._http))
+        self._keys = settings
+        for each in self._real:
+            each.renew()
 
     def _watched(self, service: str, origin: Origin) -> Watched:
         parts = self._parts
@@ -122,10 +121,10 @@ class ServiceSet:
             return self._simulators.adapter(service)
 
         async def build() -> ServiceInterface:
-            return _real(service, self._parts.settings, self._http)
+            return _adapter(_real(service, self._keys), self._keys, self._http)
 
-        present = _real(service, self._parts.settings, self._http)
-        return self._real.setdefault(service, Renewable(build, present))
+        self._real.append(Renewable(build, lambda: _real(service, self._keys).problem is None))
+        return self._real[-1]
 
     def _started_monitor(self, watched: tuple[Watched, ...]) -> Monitor:
         modes, settings = self._parts.modes, self._parts.settings
@@ -149,7 +148,7 @@ class _Simulators:
     adapters: list[Renewable] = field(default_factory=list)
 
     def adapter(self, service: str) -> Renewable:
-        self.adapters.append(Renewable(partial(self._build, service)))
+        self.adapters.append(Renewable(partial(self._build, service), lambda: True))
         return self.adapters[-1]
 
     async def follow(self) -> None:
@@ -158,7 +157,7 @@ class _Simulators:
         before, self.url = self.url, await self.parts.simulator_url()
         if before != self.url:
             for each in self.adapters:
-                each.replace(None)
+                each.renew()
 
     async def _build(self, service: str) -> ServiceInterface:
         self.url = await self.parts.simulator_url()
@@ -175,22 +174,30 @@ def _side(watched: Watched) -> Side:
     return Side(watched.endpoint, watched.guarded)
 
 
-def _real(service: str, settings: Settings, http: "httpx.AsyncClient") -> "Adapter[Any]":
+def _real(service: str, settings: Settings) -> Endpoint:
     address, key = {
         "openai": (settings.openai_base_url, settings.openai_api_key),
         "llamaparse": (settings.llama_cloud_base_url, settings.llama_cloud_api_key),
         "supabase": (settings.supabase_url or "", settings.supabase_service_role_key),
     }[service]
-    return _adapter(Endpoint(service, address, _plain(key)), settings, http)
+    return Endpoint(service, address, _plain(key))
 
 
 def _adapter(place: Endpoint, settings: Settings, http: "httpx.AsyncClient") -> "Adapter[Any]":
-    kinds: dict[str, Callable[[Endpoint, httpx.AsyncClient], Adapter[Any]]] = {
-        "openai": OpenAI,
-        "llamaparse": LlamaParse,
-        "supabase": partial(Supabase, bucket=settings.supabase_bucket),
-    }
-    return kinds[place.service](place, http)
+    """One adapter; only its vendor's modules are loaded."""
+    match place.service:
+        case "openai":
+            from gristmill.services.openai import OpenAI
+
+            return OpenAI(place, http)
+        case "llamaparse":
+            from gristmill.services.llamaparse import LlamaParse
+
+            return LlamaParse(place, http)
+        case _:
+            from gristmill.services.supabase import Supabase
+
+            return Supabase(place, http, bucket=settings.supabase_bucket)
 
 
 def _plain(secret: SecretStr | None) -> str:
