@@ -16,7 +16,9 @@ from benchmarks.report import bar, is_quick, machine, table
 
 HERE: Final = Path(__file__).parent
 COST: Final = 8 * 20  # nano-dollars for a call of 8 tokens
-SIZES: Final = ((1000, 1), (1000, 1000), (5000, 5000))  # calls, and how many of them at once
+# Calls, and how many of them at once.
+SIZES: Final = ((1000, 1), (1000, 1000), (5000, 5000))
+QUICK: Final = ((100, 1), (1000, 1000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,7 @@ def spent(name: str, vendors: instant.Vendors, calls: int, at_once: int) -> Spen
 
 
 def main() -> None:
-    sizes = (
-        [(100, 1), (1000, 1000)] if is_quick(__doc__) else [(1000, 1), (1000, 1000), (5000, 5000)]
-    )
+    sizes = QUICK if is_quick(__doc__) else SIZES
     machine()
     rows, over = [], 0
     with instant.running() as vendors:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import budgets_page
 import pytest
+import transcripts
 from simulator import SimulatorControl
 
 from gristmill_simulators.environment import environment
@@ -23,7 +24,7 @@ def test_the_outputs_on_the_page_are_what_the_commands_print(
         "DATABASE_URL": conninfo_url,
     }
     page = budgets_page.PAGE.read_text("utf-8")
-    now = budgets_page.rewritten(page, budgets_page.runner(environment))
+    now = transcripts.rewritten(page, transcripts.runner(environment))
     assert now == page, "python tests/support/budgets_page.py"
 
 
