@@ -245,6 +245,17 @@ async def test_keys_are_checked_with_both_texts(llama: AsyncLlamaCloud, http: ht
     assert (answer.status_code, answer.json()) == (401, {"detail": "Not authenticated"})
 
 
+async def test_a_project_may_have_several_keys_and_a_deleted_one_is_refused(llama, control):
+    new = llama.with_options(api_key="llx-new")
+    await switch(control, api_keys=[llama.api_key, "llx-new"])
+    assert (await llama.parsing.list_versions()).fast
+    assert (await new.parsing.list_versions()).fast
+    await switch(control, api_keys=["llx-new"])
+    with pytest.raises(llama_cloud.AuthenticationError, match="Invalid API Key"):
+        await llama.parsing.list_versions()
+    assert (await new.parsing.list_versions()).fast
+
+
 async def test_a_key_of_another_region_is_invalid_and_the_error_speaks_of_regions(llama, control):
     await switch(control, region="eu")
     with pytest.raises(llama_cloud.AuthenticationError, match="region"):

@@ -170,6 +170,19 @@ async def test_the_own_organization_and_project_may_be_named(openai: AsyncOpenAI
     assert (await own.embeddings.create(model=SMALL, input="a")).data
 
 
+async def test_a_project_may_have_several_keys_and_a_deleted_one_is_refused(
+    openai: AsyncOpenAI, control
+):
+    new = openai.with_options(api_key="sk-new")
+    await control.post("/settings", json={"openai": {"api_keys": [openai.api_key, "sk-new"]}})
+    assert (await openai.models.list()).data
+    assert (await new.models.list()).data
+    await control.post("/settings", json={"openai": {"api_keys": ["sk-new"]}})
+    with pytest.raises(sdk.AuthenticationError, match="Incorrect API key"):
+        await openai.models.list()
+    assert (await new.models.list()).data
+
+
 @pytest.mark.parametrize("status", [401, 403])
 async def test_an_administration_key_embeds_nothing(openai: AsyncOpenAI, control, status):
     await control.post("/settings", json={"openai": {"missing_scope_status": status}})

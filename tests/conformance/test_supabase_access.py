@@ -163,6 +163,17 @@ async def test_the_secret_key_acts_as_the_service_role(docs, account, storage_as
     assert (await (await storage_as(key)).get_bucket(docs.id)).id == docs.id
 
 
+async def test_a_project_may_have_several_secret_keys_and_a_deleted_one_is_none(http, control):
+    old, new = ({"apikey": key} for key in (environment.SUPABASE_SECRET_KEY, "sb_secret_new"))
+    await switch(control, secret_keys=[old["apikey"], new["apikey"]])
+    for headers in (old, new):
+        assert (await http.get(BUCKETS, headers=headers)).status_code == 200
+    await switch(control, secret_keys=[new["apikey"]])
+    refused = await http.get(BUCKETS, headers=old)
+    assert refused.json()["message"] == "Invalid Compact JWS"
+    assert (await http.get(BUCKETS, headers=new)).status_code == 200
+
+
 async def test_the_publishable_key_acts_as_the_anonymous_role(docs, account, storage_as):
     client = await storage_as(account["SUPABASE_PUBLISHABLE_KEY"])
     assert await refusal(client.get_bucket(docs.id)) == ("404", "Bucket not found")

@@ -11,11 +11,13 @@ from typing import Any, Final
 
 import psycopg
 from pgvector.psycopg.halfvec import register_halfvec_info
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 from psycopg.types import TypeInfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from gristmill.errors import DatabaseUnavailable
+from gristmill.telemetry.masking import know
 
 # `extensions` is where Supabase keeps pgvector.
 SEARCH_PATH: Final = "SET search_path TO gristmill, public, extensions"
@@ -33,6 +35,7 @@ class Database:
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
+        know(str(conninfo_to_dict(conninfo).get("password", "")))
         self._halfvec: TypeInfo | None = None
         self._trouble: tuple[float, DatabaseUnavailable] | None = None
         self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(

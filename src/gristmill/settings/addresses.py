@@ -13,6 +13,8 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, SecretStr
 
+from gristmill.telemetry.masking import know
+
 TRANSACTION_PORT: Final = "6543"
 SESSION_PORT: Final = "5432"
 LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
@@ -117,7 +119,12 @@ def _is_private(host: str) -> bool:
 
 
 def _secret(check: Callable[[str], str]) -> AfterValidator:
-    return AfterValidator(lambda secret: SecretStr(check(secret.get_secret_value())))
+    def checked(secret: SecretStr) -> SecretStr:
+        text = check(secret.get_secret_value())
+        know(text)
+        return SecretStr(text)
+
+    return AfterValidator(checked)
 
 
 Key = Annotated[SecretStr, _secret(api_key)]

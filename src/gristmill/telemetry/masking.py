@@ -2,8 +2,9 @@
 
 By shape: keys of the three vendors, JSON web tokens, authorization headers, signatures in
 addresses, passwords in addresses and connection strings. By name: what stands under `api_key`,
-`password` and the like is masked whatever it looks like. It would rather mask too much than too
-little. Not promised: a secret without a known shape under an innocent name.
+`password` and the like is masked whatever it looks like. By itself: what this process uses as a key
+or a password is known here, and masked wherever it stands. It would rather mask too much than too
+little. Not promised: somebody else's secret without a known shape under an innocent name.
 """
 
 import re
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 MASK: Final = "***"
+LEAST: Final = 12  # characters of a secret that is known; a shorter one would mask words
 MAX_DEPTH: Final = 8  # of nested containers; what lies deeper is masked as one text
 
 # Whatever ends like this. It starts where a word starts, which also keeps the search linear.
@@ -58,8 +60,22 @@ _PATTERNS: Final = tuple(
 )
 
 
+_known: set[str] = set()
+
+
+def know(secret: str) -> None:
+    """Has this masked from now on, whatever it looks like, unless it is shorter than `LEAST`.
+
+    A key that was replaced stays known: a call that is under way may still tell of it.
+    """
+    if len(secret) >= LEAST:
+        _known.add(secret)
+
+
 def masked(text: str) -> str:
     """`text` without secrets; unchanged if there is none, and the same when masked again."""
+    for secret in sorted(_known, key=len, reverse=True):  # one may hold another
+        text = text.replace(secret, MASK)
     for pattern in _PATTERNS:
         text = pattern.sub(_kept, text)
     return text

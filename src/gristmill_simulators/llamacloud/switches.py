@@ -45,6 +45,11 @@ class Switches(BaseModel):
         description="Keys and data are per region: a simulator is one, and refuses others' keys;"
         " that of `eu` is `llx-simulated-eu-key-that-opens-nothing`.",
     )
+    api_keys: tuple[str, ...] = Field(
+        default=(),
+        description="The keys of the project instead of the region's fixed one, for a rotation: one"
+        " that is deleted is refused from the next request on.",
+    )
     plan: Literal["unlimited", "free", "starter", "pro"] = Field(
         default="unlimited",
         description="The published limits of a plan: requests in a window, and credits, then 402."

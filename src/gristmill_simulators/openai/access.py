@@ -19,7 +19,7 @@ def authorize(request: Request, switches: Switches, *, scope: str, admin: bool) 
     key = _key(request)
     if not key:
         raise errors.no_key()
-    if key not in {OPENAI_API_KEY, OPENAI_ADMIN_KEY}:
+    if key not in {*(switches.api_keys or (OPENAI_API_KEY,)), OPENAI_ADMIN_KEY}:
         raise errors.wrong_key(key)
     if (key == OPENAI_ADMIN_KEY) is not admin:
         raise errors.missing_scope(scope, switches.missing_scope_status)

@@ -10,6 +10,10 @@ class Switches(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
+    api_keys: tuple[str, ...] = ()
+    """The keys of the project instead of the fixed one, for a rotation: a project may have several,
+    and one that is deleted is refused from the next request on."""
+
     check_order: Literal["limit_first", "validation_first"] = "limit_first"
     """Only that failed requests consume the limit is documented, not which check comes first.
     With `validation_first` a bad request is told so even when the limit is used up."""

@@ -1,6 +1,6 @@
 """Who is asking: the gateway's exchange of keys, then the JWT, checked with the project secret."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,15 +14,12 @@ from gristmill_simulators.environment import (
     SUPABASE_SERVICE_ROLE_KEY,
 )
 from gristmill_simulators.jwt import InvalidToken, verify
+from gristmill_simulators.simulator import Simulator
 from gristmill_simulators.supabase_storage.errors import StorageError, denied, missing
 
 GATEWAY = "/storage/v1"  # the prefix that the gateway takes off; the server knows no such path
 
 _ROLES = {"anon", "authenticated", "service_role"}
-_EXCHANGED = {
-    SUPABASE_SECRET_KEY: SUPABASE_SERVICE_ROLE_KEY,
-    SUPABASE_PUBLISHABLE_KEY: SUPABASE_ANON_KEY,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +92,26 @@ def _known(claims: dict[str, Any]) -> Caller:
 def _token(request: Request) -> str | None:
     given = request.headers.get("authorization")
     if is_gateway(request):
-        given = _exchanged(given, request.headers.get("apikey"))
+        given = _exchanged(given, request.headers.get("apikey"), _secret_keys(request))
     if given is None:
         return None
     scheme, _, token = given.partition(" ")
     return token.strip() if token and scheme.lower() == "bearer" else given
 
 
-def _exchanged(authorization: str | None, apikey: str | None) -> str | None:
+def _secret_keys(request: Request) -> Collection[str]:
+    simulator: Simulator = request.app.state.simulator
+    return simulator.settings.current.supabase.secret_keys or (SUPABASE_SECRET_KEY,)
+
+
+def _exchanged(
+    authorization: str | None, apikey: str | None, secret_keys: Collection[str]
+) -> str | None:
     """The gateway's rule: a user's token passes, an opaque key becomes the role's token."""
     if authorization is not None and not authorization.startswith("Bearer sb_"):
         return authorization
     if apikey is None:
         return authorization
-    return _EXCHANGED.get(apikey, apikey)
+    if apikey in secret_keys:
+        return SUPABASE_SERVICE_ROLE_KEY
+    return SUPABASE_ANON_KEY if apikey == SUPABASE_PUBLISHABLE_KEY else apikey

@@ -34,6 +34,8 @@ class Switches(BaseModel):
 
     `policies`: what the project's owner has declared; a new project has none, so only
     `service_role` gets through.
+    `secret_keys`: the project's opaque keys (`sb_secret_…`) instead of the fixed one, for a
+    rotation: a project may have several, and the gateway knows a deleted one no more.
     `global_file_size_limit`, in bytes: the project's setting, 50 MB on the free plan and up to
     500 GB on paid ones; 500 MiB lets a test upload what it likes and still meets a limit.
     `healthy`: false is a server that lives while its database is down: `/health` says so in a 200.
@@ -52,6 +54,7 @@ class Switches(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     policies: tuple[Policy, ...] = ()
+    secret_keys: tuple[str, ...] = ()
     global_file_size_limit: int = Field(default=500 * 1024 * 1024, ge=0)
     healthy: bool = True
     error_codes: bool = True

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.services import failures
-from gristmill.telemetry.masking import MASK, mask, masked
+from gristmill.telemetry.masking import MASK, know, mask, masked
 
 ALNUM = string.ascii_letters + string.digits
 BODY = st.text(ALNUM, min_size=32, max_size=64)
@@ -163,3 +163,11 @@ def test_no_text_takes_long_to_mask(piece):
     masked(text)
     failures.masked(text)
     assert time.process_time() - started < 2
+
+
+def test_what_is_known_as_a_secret_is_masked_whatever_it_looks_like():
+    secret = "plainlookingwords"
+    assert masked(f"a {secret} b") == f"a {secret} b"
+    know(secret)
+    know("tooshort")
+    assert masked(f"a {secret} b tooshort") == f"a {MASK} b tooshort"

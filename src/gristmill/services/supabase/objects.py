@@ -38,6 +38,7 @@ from gristmill.services.supabase.values import (
     MOST_KEYS,
     Listing,
     ObjectInfo,
+    SignedAddress,
     SignedUpload,
     SignedUrl,
     StoredObject,
@@ -176,7 +177,7 @@ async def _sign(sdk: Sdk, operation: SignUrl) -> Reply[str]:
     with failures.reading(SERVICE, call.response):
         url = text_of(signed["signedURL"])
         sdk.own_address(url, "object", "sign", operation.bucket, key)
-    return Reply(url, call.response)
+    return Reply(SignedAddress(url), call.response)
 
 
 async def _sign_many(sdk: Sdk, operation: SignUrls) -> Reply[tuple[SignedUrl, ...]]:

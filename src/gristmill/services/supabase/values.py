@@ -6,11 +6,22 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Final, Generic, TypeVar
 
+from gristmill.telemetry.masking import masked
+
 F = TypeVar("F")
 
 Metadata = Mapping[str, Any]  # a JSON object; at most 1 MiB as text, or the server drops it
 
 MOST_KEYS: Final = 1000  # in one request: of a batch, and on one page of a list
+
+
+class SignedAddress(str):
+    """An address that is a secret: as text it is whole, in a `repr` its signature is not shown."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(masked(self))
 
 
 class Unchanged(Enum):
