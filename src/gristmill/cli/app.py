@@ -152,6 +152,24 @@ def resume(
     run(resume(failed=failed, as_json=json), as_json=json)
 
 
+@app.command(epilog="Example:  gristmill repair --dry-run")
+def repair(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what is degraded, and what it would cost.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Put right what simulators stood in for, and vectors that are missing.
+
+    Documents stay published until what takes their place is whole. A running worker does it by
+    itself once the services are healthy; this does it now. The exit code is that of ingest.
+    """
+    from gristmill.cli.repair import STOPPED, repair
+
+    run(repair(dry_run=dry_run, as_json=json), as_json=json, stopped=STOPPED)
+
+
 @app.command(epilog="Example:  gristmill delete doc-7k2m --yes")
 def delete(
     document: DocumentId,

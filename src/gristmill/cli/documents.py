@@ -9,6 +9,7 @@ from gristmill.cli.present import (
     console,
     cost,
     count,
+    degradation,
     escape,
     one_line,
     print_json,
@@ -145,6 +146,7 @@ def _facts(detail: DocumentDetail) -> list[tuple[str, str]]:
     return [
         ("problem", summary.error or ""),
         ("what to do", summary.advice or ""),
+        ("degraded", degradation(summary)),
         ("stopped in", str(summary.stage) if summary.error else ""),
         ("next try", waits),
         ("collection", f"{summary.collection} ({summary.origin.value})"),

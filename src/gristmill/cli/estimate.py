@@ -53,7 +53,7 @@ async def estimate(sources: list[str], collection: str | None, *, as_json: bool)
 
         if as_json:
             found = await look(lambda _: None)
-            print_json(_as_json(found))
+            print_json(estimate_json(found))
         elif console.is_terminal:
             with Live(console=console, transient=True) as live:
                 found = await look(lambda progress: live.update(_screen(progress)))
@@ -89,7 +89,7 @@ def _share_text(progress: EstimateProgress) -> str:
     return f"{progress.done:,} of {files} looked at, {progress.elapsed:.0f} s"
 
 
-def _as_json(found: Estimate) -> dict[str, Any]:
+def estimate_json(found: Estimate) -> dict[str, Any]:
     limits = [
         {**balance_json(check.balance), "needs": check.needs, "fits": check.fits}
         | {"documents": check.documents}
@@ -106,6 +106,11 @@ def _tell(found: Estimate, max_pages: int) -> None:
     for file in found.files:
         if file.outcome == "refused":
             tell_refused(file.source, file.error, file.advice)
+    tell_cost(found, max_pages)
+
+
+def tell_cost(found: Estimate, max_pages: int) -> None:
+    """The cost by service, what of it is paid already, and whether the limits have room for it."""
     tell_table(_table(found))
     for line in (*_counts(found), *_uncounted(found, max_pages), *_room(found)):
         console.print(line, soft_wrap=not console.is_terminal)

@@ -14,6 +14,7 @@ from gristmill.cli.present import (
     console,
     cost,
     count,
+    degradation,
     errors,
     money,
     one_line,
@@ -39,6 +40,7 @@ NARROW = 70  # columns below which rows leave out what is in the totals
 BESIDE_SOURCE = 62  # columns of a row that are not the source
 BESIDE_SOURCE_NARROW = 34
 TOLD_SECONDS = 10.0  # between two totals in a log
+NOTHING = "Nothing to do."
 INCOMPLETE = 3  # the exit code when all is found but pages are missing
 
 # How far along each status is, in tenths of the road; for the time left.
@@ -61,7 +63,7 @@ async def ingest(sources: list[str], collection: str | None, *, as_json: bool) -
     async def work(mill: Gristmill, tell: Callable[[Progress], None]) -> IngestReport:
         return await mill.ingest(*sources, collection=collection, on_progress=tell)
 
-    return await _watched(work, as_json=as_json)
+    return await watched(work, as_json=as_json)
 
 
 async def resume(*, failed: bool, as_json: bool) -> int:
@@ -70,20 +72,21 @@ async def resume(*, failed: bool, as_json: bool) -> int:
     async def work(mill: Gristmill, tell: Callable[[Progress], None]) -> IngestReport:
         return await mill.resume(failed=failed, on_progress=tell)
 
-    return await _watched(work, as_json=as_json)
+    return await watched(work, as_json=as_json)
 
 
-async def _watched(work: Work, *, as_json: bool) -> int:
+async def watched(work: Work, *, as_json: bool, nothing: str = NOTHING) -> int:
+    """Does the work with its progress on the screen; gives the exit code of its report."""
     async with Gristmill() as mill:
         if as_json:
             report = await work(mill, lambda _: None)
             print_json(_as_json(report))
         elif console.is_terminal:
             report = await _live(mill, work)
-            _tell(report)
+            _tell(report, nothing)
         else:
             report = await work(mill, Lines())
-            _tell(report)
+            _tell(report, nothing)
     return _code(report)
 
 
@@ -228,10 +231,10 @@ def _left(share: float, elapsed: float) -> str:
     return f"{elapsed:.0f} s, about {max(1, elapsed * (1 - share) / share):.0f} s left"
 
 
-def _tell(report: IngestReport) -> None:
+def _tell(report: IngestReport, nothing: str) -> None:
     """The summary: what is ready, what is not, and what to do about that."""
     if not report.entries:
-        console.print("Nothing to do.")
+        console.print(nothing)
         return
     for entry in report.entries:
         if entry.outcome == "refused":
@@ -251,7 +254,9 @@ def _tell_unready(document: DocumentSummary) -> None:
     head = f"{status_of(document)}  {document.id}  {one_line(document.source)}"
     errors.print(head, soft_wrap=True)
     tell_reason(document.error, document.advice)
-    if document.status is DocumentStatus.READY_INCOMPLETE:
+    if document.degraded:
+        errors.print(f"         {degradation(document)}", soft_wrap=True)
+    elif document.status is DocumentStatus.READY_INCOMPLETE:
         text = f"Searches find it, with gaps: gristmill show {document.id}"
         errors.print(f"         {text}", soft_wrap=True)
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from gristmill.amounts import dollars
 from gristmill.errors import GristmillError
-from gristmill.pipeline.document import DocumentStatus, DocumentSummary
+from gristmill.pipeline.document import PUBLISHED, Degradation, DocumentStatus, DocumentSummary
 from gristmill.telemetry.printable import printable
 
 console = Console(highlight=False, emoji=False)
@@ -32,6 +32,16 @@ STYLES: Mapping[DocumentStatus, str] = {
     DocumentStatus.FAILED: "red",
     DocumentStatus.QUARANTINED: "red",
 }
+
+
+DEGRADED: Mapping[Degradation, str] = {
+    "parse": "It was read by the simulator, and may say what the file does not.",
+    "vectors": "It has no vectors yet, and is found by its words only.",
+}
+REPAIRED = (
+    "A running worker repairs it once the services have been healthy for a minute; gristmill repair"
+    " does it now."
+)
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401 — anything made of values
@@ -122,7 +132,23 @@ def tell_reason(error: str | None, advice: str | None) -> None:
 def status_of(document: DocumentSummary) -> str:
     """The status in its colour."""
     style = STYLES.get(document.status, "cyan")
+    if document.degraded and document.status is DocumentStatus.READY_INCOMPLETE:
+        return f"[{style}]ready, degraded[/]"
     return f"[{style}]{document.status.value.replace('_', ' ')}[/]"
+
+
+def degradation(document: DocumentSummary) -> str:
+    """What is degraded, and what will happen about it, as sentences; '' if nothing is."""
+    if not document.degraded:
+        return ""
+    said = [DEGRADED[each] for each in document.degraded]
+    if not document.has_ended:
+        said.append("What is to replace it is on its way.")
+    elif document.status in PUBLISHED:
+        said.append(REPAIRED)
+    else:
+        said.append("What was to replace it has failed: gristmill resume --failed tries again.")
+    return " ".join(said)
 
 
 def cost(document: DocumentSummary) -> str:

@@ -46,7 +46,8 @@ def _head(place: int, hit: Hit) -> str:
     if hit.last_page != hit.first_page:
         pages += f"-{hit.last_page}"
     path = " > ".join(hit.headings)
-    parts = [f"[bold]{one_line(short(hit.name, 60))}[/]", pages, one_line(path)]
+    read = "[yellow]read by the simulator[/]" if hit.is_fallback else ""
+    parts = [f"[bold]{one_line(short(hit.name, 60))}[/]", pages, one_line(path), read]
     tail = f"[dim]{hit.score:.4f}, {hit.origin.value}, {hit.document_id}[/]"
     return f"{place:>2}. " + ", ".join(part for part in parts if part) + f"  {tail}"
 

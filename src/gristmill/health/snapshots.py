@@ -22,6 +22,10 @@ _CHANGES: Final = """
 SELECT at, service, endpoint, before, after, reason FROM health_changes
 WHERE at > clock_timestamp() - interval '1 day' ORDER BY id DESC LIMIT %s
 """
+_HEALTHY: Final = """
+SELECT service, endpoint, extract(epoch FROM clock_timestamp() - since)::double precision AS seconds
+FROM service_statuses WHERE status = 'healthy'
+"""
 _TOTALS: Final = "SELECT service, endpoint, name, amount FROM service_totals ORDER BY 1, 2, 3"
 
 
@@ -127,6 +131,22 @@ async def known(database: Database, endpoints: Mapping[str, str]) -> dict[str, S
     return {
         service: reported(together.get((service, endpoint)), endpoint)
         for service, endpoint in endpoints.items()
+    }
+
+
+async def steady(database: Database, endpoints: Mapping[str, str]) -> dict[str, float]:
+    """For how many seconds services have been healthy at their endpoints, as it was told to all.
+
+    One that is not, or of which nothing was heard of late, is left out.
+    """
+    reports = await known(database, endpoints)
+    async with database.connection() as connection:
+        rows = await (await connection.execute(_HEALTHY)).fetchall()
+    seconds = {(row["service"], row["endpoint"]): row["seconds"] for row in rows}
+    return {
+        key[0]: seconds[key]
+        for key in endpoints.items()
+        if key in seconds and reports[key[0]].status is Status.HEALTHY
     }
 
 

@@ -1,9 +1,9 @@
 """What taking sources in would cost, by service, and whether the limits have room for it."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Final
 
@@ -53,12 +53,23 @@ async def estimate(
         if on_progress is not None:
             on_progress(EstimateProgress(start, len(files), time.monotonic() - started))
         found += await _looked_at(system, estimator, files[start : start + AT_ONCE])
-    services = _services(found, estimator.options)
+    return await estimate_of(system, {collection: found}, estimator.options, started)
+
+
+async def estimate_of(
+    system: System,
+    by_collection: Mapping[str, Sequence[FileEstimate]],
+    options: PipelineOptions,
+    started: float,
+) -> Estimate:
+    """The estimates of single files added up, and beside them the limits; begun at `started`."""
+    files = tuple(chain.from_iterable(by_collection.values()))
+    services = _services(files, options)
     return Estimate(
-        collection=collection,
-        files=tuple(found),
+        collection=next(iter(by_collection)) if len(by_collection) == 1 else None,
+        files=files,
         services=services,
-        limits=await _limits(system, collection, found, services),
+        limits=await _limits(system, by_collection, services),
         is_boundless=await _is_boundless(system),
         elapsed=time.monotonic() - started,
     )
@@ -112,21 +123,28 @@ async def _is_boundless(system: System) -> bool:
 
 async def _limits(
     system: System,
-    collection: str,
-    files: Sequence[FileEstimate],
+    by_collection: Mapping[str, Sequence[FileEstimate]],
     services: Sequence[ServiceEstimate],
 ) -> tuple[LimitCheck, ...]:
     """Every limit that concerns these files, of whichever money."""
+    files = tuple(chain.from_iterable(by_collection.values()))
     documents = {file.document_id or "" for file in files if file.cost.at_most}
-    scopes: list[tuple[Scope, str]] = [("global", ""), ("collection", collection)]
+    scopes: list[tuple[Scope, str]] = [("global", "")]
+    scopes += [("collection", name) for name in by_collection]
     scopes += [("service", each.service) for each in services]
     scopes += [("document", document) for document in sorted(documents)]
     checks: list[LimitCheck] = []
     for origin in sorted({each.origin for each in services}):
         ours = [each for each in services if each.origin is origin]
         balances = await room(system.database, origin, scopes)
-        checks += [_shared(balance, ours) for balance in balances if balance.scope != "document"]
-        checks += _of_documents(balances, files, {each.service for each in ours})
+        names = {each.service for each in ours}
+        for balance in balances:
+            if balance.scope == "collection":
+                costs = [_cost(file, names) for file in by_collection[balance.key]]
+                checks.append(LimitCheck(balance, total(costs)))
+            elif balance.scope != "document":
+                checks.append(_shared(balance, ours))
+        checks += _of_documents(balances, files, names)
     return tuple(checks)
 
 

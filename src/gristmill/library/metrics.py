@@ -20,7 +20,7 @@ from gristmill.health.snapshots import Total
 from gristmill.library import standing
 from gristmill.library.standing import QuotaReport
 from gristmill.pipeline import catalogue
-from gristmill.pipeline.document import DocumentStatus
+from gristmill.pipeline.document import Degradation, DocumentStatus
 from gristmill.system import System
 
 CALLS: Final = "calls"
@@ -40,6 +40,7 @@ class Reading:
     totals: Sequence[Total]
     quotas: QuotaReport
     documents: Mapping[DocumentStatus, int]
+    degraded: Mapping[Degradation, int]
 
 
 async def metrics(system: System) -> str:
@@ -58,6 +59,7 @@ async def read(system: System) -> Reading:
         totals=await snapshots.totals(database),
         quotas=await standing.quotas(system),
         documents=await catalogue.counts(database),
+        degraded=await catalogue.degraded_counts(database),
     )
 
 
@@ -75,6 +77,7 @@ class _Collector(Collector):
         yield _times(reading.reports, reading.totals)
         yield from _quotas(reading.quotas)
         yield _documents(reading.documents)
+        yield _degraded(reading.degraded)
         yield _alerts(reading)
 
 
@@ -176,6 +179,14 @@ def _documents(documents: Mapping[DocumentStatus, int]) -> Metric:
     family = _gauge("documents", "Documents by where they stand.", "status")
     for status, number in documents.items():
         family.add_metric([status.value], number)
+    return family
+
+
+def _degraded(degraded: Mapping[Degradation, int]) -> Metric:
+    words = "Published documents that a simulator has read, or that lack vectors."
+    family = _gauge("documents_degraded", words, "lacks")
+    for lacks, number in degraded.items():
+        family.add_metric([lacks], number)
     return family
 
 

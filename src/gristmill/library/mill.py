@@ -40,6 +40,7 @@ from gristmill.system import System
 if TYPE_CHECKING:
     from gristmill.library.estimating import OnEstimateProgress
     from gristmill.library.modes import ModeReport
+    from gristmill.library.repairing import RepairEstimate
     from gristmill.library.verifying import Verification
     from gristmill.pipeline.estimate import Estimate
     from gristmill.router import ServiceRouter
@@ -134,6 +135,35 @@ class Gristmill:
         worker = await self._system.worker()
         async with worker.running():
             return await watch.until_over()
+
+    async def repair(
+        self, *, collection: str | None = None, on_progress: OnProgress | None = None
+    ) -> IngestReport:
+        """Puts right what is degraded, at once: in one collection, or in all.
+
+        What is published stays until what takes its place is whole. Repairs that have failed get a
+        new try. Without anything degraded the report is empty.
+
+        Raises:
+            Misconfigured: the present modes bring nothing that would put any of it right.
+            Unavailable: a service that it takes is down.
+        """
+        from gristmill.library.repairing import begin_repairs
+
+        watch = Watch(self._system, on_progress)
+        watch.entries += await begin_repairs(self._system, collection)
+        watch.expected = len(watch.entries)
+        if not watch.entries:
+            return await watch.until_over()
+        worker = await self._system.worker()
+        async with worker.running():
+            return await watch.until_over()
+
+    async def estimate_repair(self, *, collection: str | None = None) -> "RepairEstimate":
+        """What is degraded, and what `repair` would cost; nothing is written, no service asked."""
+        from gristmill.library.repairing import estimate_repair
+
+        return await estimate_repair(self._system, collection)
 
     async def search(
         self, question: str, *, collection: str | None = None, limit: int = 10

@@ -7,6 +7,7 @@ from gristmill.contract import Origin
 from gristmill.database.engine import Database, Row
 from gristmill.errors import NotFound
 from gristmill.pipeline.document import (
+    Degradation,
     DocumentDetail,
     DocumentStatus,
     DocumentSummary,
@@ -39,8 +40,11 @@ WITH chosen AS (
 )
 SELECT chosen.*, v.pages,
        coalesce(passages.chunks, 0) AS chunks, coalesce(passages.embedded, 0) AS embedded,
-       coalesce(paid.spent, 0) AS spent, coalesce(paid.assumed, 0) AS assumed
+       coalesce(paid.spent, 0) AS spent, coalesce(paid.assumed, 0) AS assumed,
+       array_remove(ARRAY[CASE WHEN shown.is_fallback THEN 'parse' END,
+                          CASE WHEN shown.lacks_vectors THEN 'vectors' END], NULL) AS degraded
 FROM chosen
+LEFT JOIN versions shown ON shown.id = chosen.published_id
 LEFT JOIN versions v ON v.id = chosen.building_id
 LEFT JOIN passages ON passages.version_id = chosen.building_id
 LEFT JOIN paid ON paid.document_id = chosen.id
@@ -91,6 +95,7 @@ def _summary(row: Row) -> DocumentSummary:
     values["origin"] = Origin(row["origin"])
     values["status"] = DocumentStatus(row["status"])
     values["stage"] = DocumentStatus(row["stage"])
+    values["degraded"] = tuple(row["degraded"])
     return DocumentSummary(**values)
 
 
@@ -102,6 +107,19 @@ async def counts(database: Database) -> dict[DocumentStatus, int]:
         )
         found = {row["status"]: row["documents"] for row in await cursor.fetchall()}
     return {status: found.get(status.value, 0) for status in DocumentStatus}
+
+
+async def degraded_counts(database: Database) -> dict[Degradation, int]:
+    """How many published documents lack what for the time being."""
+    async with database.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT count(*) FILTER (WHERE v.is_fallback) AS parse,"
+            " count(*) FILTER (WHERE v.lacks_vectors) AS vectors"
+            " FROM versions v JOIN documents d ON d.published_id = v.id"
+            " WHERE v.is_fallback OR v.lacks_vectors"
+        )
+        row = await cursor.fetchone() or {}
+    return {"parse": row.get("parse", 0), "vectors": row.get("vectors", 0)}
 
 
 async def find(database: Database, name: str) -> DocumentSummary:

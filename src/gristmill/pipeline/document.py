@@ -11,6 +11,10 @@ from typing import Final, Literal
 from gristmill.contract import Origin
 from gristmill.pipeline.chunking import ChunkingOptions
 
+# What a published document lacks for the time being: it was read by the simulator because the
+# parser was down, or published before its vectors because the model was.
+Degradation = Literal["parse", "vectors"]
+
 
 class DocumentStatus(StrEnum):
     """Where a document stands."""
@@ -169,7 +173,7 @@ class DocumentSummary:
     """A document as lists show it.
 
     `spent` is what its calls are known to have cost, `assumed` the bounds of those whose cost is
-    not known yet; both in nano-dollars.
+    not known yet; both in nano-dollars. `degraded` is of what is published.
     """
 
     id: str
@@ -190,6 +194,7 @@ class DocumentSummary:
     advice: str | None
     created_at: datetime
     updated_at: datetime
+    degraded: tuple[Degradation, ...] = ()
 
     @property
     def has_ended(self) -> bool:

@@ -130,11 +130,11 @@ class LimitCheck:
 class Estimate:
     """What taking these sources in would cost now. Nothing was asked of anybody for it.
 
-    `is_boundless` if real money has no limit yet, without which no work begins; `elapsed` is in
-    seconds.
+    `collection` is None where the files are not of one. `is_boundless` if real money has no limit
+    yet, without which no work begins; `elapsed` is in seconds.
     """
 
-    collection: str
+    collection: str | None
     files: tuple[FileEstimate, ...]
     services: tuple[ServiceEstimate, ...]
     limits: tuple[LimitCheck, ...]

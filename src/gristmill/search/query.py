@@ -77,11 +77,11 @@ WHERE (s.endpoint, s.model, s.dimensions, s.origin)
 
 _HITS: Final = """
 SELECT c.id, c.document_id, c.source, c.collection, c.origin, c.first_page, c.last_page,
-       c.headings, c.text, c.name, c.start_offset, c.end_offset, c.parse_origin
+       c.headings, c.text, c.name, c.start_offset, c.end_offset, c.parse_origin, c.is_fallback
 FROM unnest(%(ids)s::bigint[]) WITH ORDINALITY AS wanted (id, place)
 JOIN LATERAL (
     SELECT c.*, d.id AS document_id, d.source, o.name AS collection, v.name,
-           p.origin AS parse_origin
+           v.is_fallback, p.origin AS parse_origin
     FROM chunks c
     JOIN documents d ON d.published_id = c.version_id
     JOIN versions v ON v.id = c.version_id
@@ -95,7 +95,11 @@ ORDER BY wanted.place
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage. `score` is the fused rank score, higher is better; offsets are characters."""
+    """A passage. `score` is the fused rank score, higher is better; offsets are characters.
+
+    `is_fallback` if the simulator read it because the parser was down; it may say what the file
+    does not.
+    """
 
     score: float
     document_id: str
@@ -110,6 +114,7 @@ class Hit:
     end: int
     origin: Origin
     parse_origin: Origin | None
+    is_fallback: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,4 +286,5 @@ def _hit(row: Row, score: float) -> Hit:
         end=row["end_offset"],
         origin=Origin(row["origin"]),
         parse_origin=None if row["parse_origin"] is None else Origin(row["parse_origin"]),
+        is_fallback=row["is_fallback"],
     )

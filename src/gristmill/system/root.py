@@ -156,6 +156,7 @@ class System:
     async def worker(self) -> "Worker":
         """What moves documents along; the caller runs it."""
         from gristmill.pipeline.removal import remove_marked
+        from gristmill.pipeline.repair import begin_some
         from gristmill.pipeline.worker import Worker
         from gristmill.search.index import make_due_indexes
 
@@ -170,6 +171,7 @@ class System:
                 partial(remove_marked, context),
                 context.ledger.assume_forgotten,
                 partial(self._go_on, context),
+                partial(begin_some, context),
                 (await self.monitor()).keep_asking,
             ),
         )
