@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from gristmill.errors import GristmillError
     from gristmill.library import CostTracker, Gristmill, IngestReport, Progress
     from gristmill.library.estimating import EstimateProgress
-    from gristmill.pipeline.document import DocumentDetail, DocumentStatus, DocumentSummary
+    from gristmill.pipeline.document import (
+        CollectionSummary,
+        DocumentDetail,
+        DocumentStatus,
+        DocumentSummary,
+    )
     from gristmill.pipeline.estimate import Estimate
     from gristmill.policies.deadline import within
     from gristmill.router import ServiceRouter
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
 # does not load the whole library to print its help.
 _HOMES = {
     "Answer": "search.query",
+    "CollectionSummary": "pipeline.document",
     "CostTracker": "library",
     "DocumentDetail": "pipeline.document",
     "DocumentStatus": "pipeline.document",
@@ -61,6 +67,7 @@ _HOMES = {
 
 __all__ = [
     "Answer",
+    "CollectionSummary",
     "CostTracker",
     "DocumentDetail",
     "DocumentStatus",

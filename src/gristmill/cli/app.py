@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from gristmill.cli import budget, configuration, costs, simulator
+from gristmill.cli import budget, collection, configuration, costs, simulator
 from gristmill.cli.run import run, version
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
     epilog="Begin with:  gristmill ingest paper.pdf  and then  gristmill search 'a question'",
 )
 app.add_typer(budget.app, name="budget")
+app.add_typer(collection.app, name="collection")
 app.add_typer(costs.app, name="costs")
 app.add_typer(configuration.app, name="config")
 app.add_typer(simulator.app, name="simulator")
@@ -107,6 +108,14 @@ def documents(
     from gristmill.cli.documents import documents
 
     run(documents(collection, status, limit, as_json=json), as_json=json)
+
+
+@app.command(epilog="Example:  gristmill collections")
+def collections(json: Json = False) -> None:
+    """List collections: origin, documents, passages, and what was paid for each."""
+    from gristmill.cli.collections import collections
+
+    run(collections(as_json=json), as_json=json)
 
 
 @app.command(epilog="Example:  gristmill show doc-7k2m")

@@ -1,7 +1,7 @@
 """`repair`: putting right what is degraded, or telling first what that would cost."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from rich.table import Table
 
@@ -54,20 +54,24 @@ async def _estimated(*, as_json: bool) -> int:
     async with Gristmill() as mill:
         found = await mill.estimate_repair()
         if as_json:
-            estimate = estimate_json(found.estimate)
-            print_json({"documents": plain(found.documents), "estimate": estimate})
+            print_json(repairs_json(found))
         else:
             tell(found, mill.settings.max_pages)
     return int(found.estimate.fits == "no")
 
 
-def tell(found: RepairEstimate, max_pages: int) -> None:
-    """What is degraded, a row each, and what putting it right would cost."""
+def repairs_json(found: RepairEstimate) -> dict[str, Any]:
+    return {"documents": plain(found.documents), "estimate": estimate_json(found.estimate)}
+
+
+def tell(found: RepairEstimate, max_pages: int, *, would: bool = False) -> None:
+    """What is degraded, or would be, a row each, and what putting it right would cost."""
     if not found.documents:
-        console.print(NOTHING)
+        console.print("Nothing is published in it." if would else NOTHING)
         return
     tell_table(_table(found))
-    console.print(f"[bold]{count(len(found.documents), 'document')}[/] degraded.")
+    state = "would be degraded until they are repaired" if would else "degraded"
+    console.print(f"[bold]{count(len(found.documents), 'document')}[/] {state}.")
     if found.estimate.files:
         tell_cost(found.estimate, max_pages)
     else:

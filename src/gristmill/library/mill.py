@@ -7,11 +7,11 @@
 It runs inside any event loop, also another application's.
 """
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from gristmill.contract import Origin, ServiceMode
 from gristmill.costs.budgets import Balance, Limit, Scope
@@ -21,12 +21,14 @@ from gristmill.health import snapshots
 from gristmill.health.report import ServiceReport
 from gristmill.health.snapshots import HealthChange
 from gristmill.library import standing
-from gristmill.library.sources import look_at, walk
+from gristmill.library.sources import walk
 from gristmill.library.standing import Asking, QuotaReport
+from gristmill.library.taking_in import take_in
 from gristmill.library.tracker import CostTracker
 from gristmill.library.watching import IngestReport, OnProgress, Watch
 from gristmill.pipeline import catalogue, intake
 from gristmill.pipeline.document import (
+    CollectionSummary,
     DocumentDetail,
     DocumentStatus,
     DocumentSummary,
@@ -43,9 +45,8 @@ if TYPE_CHECKING:
     from gristmill.library.repairing import RepairEstimate
     from gristmill.library.verifying import Verification
     from gristmill.pipeline.estimate import Estimate
+    from gristmill.pipeline.making_real import Conversion
     from gristmill.router import ServiceRouter
-
-BATCH: Final = 32  # sources registered together
 
 
 class Gristmill:
@@ -86,7 +87,7 @@ class Gristmill:
         watch = Watch(self._system, on_progress)
         worker = await self._system.worker()
         async with worker.running():
-            await self._take_in(list(walk(sources)), collection, watch)
+            await take_in(self._system, list(walk(sources)), collection, watch)
             return await watch.until_over()
 
     async def estimate(
@@ -119,7 +120,7 @@ class Gristmill:
             DatabaseUnavailable: the database cannot be reached.
         """
         watch = Watch(self._system, None)
-        await self._take_in(list(walk(sources)), collection, watch)
+        await take_in(self._system, list(walk(sources)), collection, watch)
         return tuple(watch.entries)
 
     async def resume(
@@ -164,6 +165,30 @@ class Gristmill:
         from gristmill.library.repairing import estimate_repair
 
         return await estimate_repair(self._system, collection)
+
+    async def collections(self) -> list[CollectionSummary]:
+        """Every collection, with what is in it and what was paid for it."""
+        return await catalogue.collections(self._system.database)
+
+    async def estimate_make_real(self, collection: str) -> "RepairEstimate":
+        """What the repairs that follow `make_real` would cost; nothing is written, nobody asked."""
+        from gristmill.library.making_real import estimate_make_real
+
+        return await estimate_make_real(self._system, collection)
+
+    async def make_real(self, collection: str) -> "Conversion":
+        """Makes a simulated collection a real one; `repair` then brings its parses and vectors.
+
+        All or nothing. Its vectors go at once, and its documents are found by their words until
+        they are repaired; those not published yet start again.
+
+        Raises:
+            CollectionError: there is none, or it is real already.
+            Misconfigured: the mode of openai brings simulated vectors, or real money has no limit.
+        """
+        from gristmill.library.making_real import make_real
+
+        return await make_real(self._system, collection)
 
     async def search(
         self, question: str, *, collection: str | None = None, limit: int = 10
@@ -350,36 +375,3 @@ class Gristmill:
             row = await cursor.fetchone()
         place = "embedded" if self.settings.database_url is None else "DATABASE_URL"
         return f"Postgres {row['server']}, pgvector {row['vector']}, {place}" if row else place
-
-    async def _take_in(
-        self, files: Sequence[tuple[Path, bool]], collection: str | None, watch: "Watch"
-    ) -> None:
-        context = await self._system.context()
-        watch.expected = len(files)
-        database, options = context.database, context.options
-        name = collection or self.settings.collection
-        number = await watch.patiently(
-            lambda: intake.collection_id(database, name, options.embedding.origin)
-        )
-        for start in range(0, len(files), BATCH):
-            await watch.patiently(watch.look)
-            looked = [
-                await look_at(path, self.settings.max_file_bytes, is_named=is_named)
-                for path, is_named in files[start : start + BATCH]
-            ]
-            sources = [source for source in looked if isinstance(source, intake.Source)]
-            # Taking in what was taken in before the database went away changes nothing.
-            registered = await watch.patiently(
-                partial(intake.register, database, options, number, context.host, sources)
-            )
-            outcomes = dict(zip((s.identity for s in sources), registered, strict=True))
-            watch.entries += [_entry(each, outcomes) for each in looked]
-
-
-def _entry(
-    looked: intake.Source | IngestEntry, registered: Mapping[str, tuple[str, intake.Outcome]]
-) -> IngestEntry:
-    if isinstance(looked, IngestEntry):
-        return looked
-    document_id, outcome = registered[looked.identity]
-    return IngestEntry(looked.identity, outcome, document_id)

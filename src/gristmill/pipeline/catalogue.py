@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gristmill.contract import Origin
+from gristmill.costs.report import report
 from gristmill.database.engine import Database, Row
 from gristmill.errors import NotFound
 from gristmill.pipeline.document import (
+    CollectionSummary,
     Degradation,
     DocumentDetail,
     DocumentStatus,
@@ -61,6 +63,38 @@ LEFT JOIN parses p ON p.id = v.parse_id
 LEFT JOIN spaces s ON s.id = v.space_id
 WHERE d.id = %s
 """
+
+
+_COLLECTIONS: Final = """
+SELECT c.name, c.origin, coalesce(d.documents, 0) AS documents,
+       coalesce(d.degraded, 0) AS degraded, coalesce(p.passages, 0) AS passages,
+       coalesce(p.embedded, 0) AS embedded
+FROM collections c
+LEFT JOIN (
+    SELECT d.collection_id, count(*) AS documents,
+           count(*) FILTER (WHERE v.is_fallback OR v.lacks_vectors) AS degraded
+    FROM documents d LEFT JOIN versions v ON v.id = d.published_id GROUP BY d.collection_id
+) d ON d.collection_id = c.id
+LEFT JOIN (
+    SELECT d.collection_id, count(*) AS passages, count(h.vector) AS embedded
+    FROM documents d JOIN chunks h ON h.version_id = d.published_id GROUP BY d.collection_id
+) p ON p.collection_id = c.id
+ORDER BY c.name
+"""
+
+
+async def collections(database: Database) -> list[CollectionSummary]:
+    """Every collection, in the order of their names, with what was paid for it."""
+    async with database.connection() as connection:
+        rows = await (await connection.execute(_COLLECTIONS)).fetchall()
+    lines = (await report(database, "collection")).lines
+    return [
+        CollectionSummary(
+            **row | {"origin": Origin(row["origin"])},
+            costs=tuple(line for line in lines if line.name == row["name"]),
+        )
+        for row in rows
+    ]
 
 
 async def summaries(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from gristmill.contract import Origin
+from gristmill.costs.report import CostLine
 from gristmill.pipeline.chunking import ChunkingOptions
 
 # What a published document lacks for the time being: it was read by the simulator because the
@@ -200,6 +201,24 @@ class DocumentSummary:
     def has_ended(self) -> bool:
         """Whether nothing more will happen to it by itself."""
         return self.status in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionSummary:
+    """A collection as lists show it.
+
+    `passages` are those that searches find, `embedded` of them have a vector; `degraded` documents
+    lack something for the time being. `costs` has a line for each origin of money: a collection
+    that was made real has both.
+    """
+
+    name: str
+    origin: Origin
+    documents: int
+    passages: int
+    embedded: int
+    degraded: int
+    costs: tuple[CostLine, ...]
 
 
 @dataclass(frozen=True, slots=True)

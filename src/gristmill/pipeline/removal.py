@@ -36,7 +36,7 @@ SELECT p.id FROM parses p WHERE p.id = ANY (%s) AND p.status IN ('uploaded', 'co
 AND NOT EXISTS (SELECT FROM versions v WHERE v.parse_id = p.id)
 """
 _PARSES: Final = """
-UPDATE parses p SET status = 'failed', error = 'its document was deleted'
+UPDATE parses p SET status = 'failed', error = 'nothing needs it any more'
 WHERE p.id = ANY (%s) AND p.status IN ('uploaded', 'completed', 'stored')
 AND NOT EXISTS (SELECT FROM versions v WHERE v.parse_id = p.id)
 """
@@ -75,11 +75,16 @@ async def delete(context: Context, document_id: str) -> None:
         parses = await _ids(connection, _LOCK_PARSES, document_id)
         await connection.execute("DELETE FROM documents WHERE id = %s", (document_id,))
         await connection.execute(_MARK, (objects,))
-        await ended_jobs.add(connection, await _ids(connection, _HANDED_OVER, parses))
-        for statement in (_PAGES, _PARSES, _PARTS, _LOCAL):
-            await connection.execute(statement, (parses,))
+        await release_parses(connection, parses)
     if objects:
         await remove_marked(context, stale_seconds=0.0)
+
+
+async def release_parses(connection: Connection, parses: list[int]) -> None:
+    """Lets go of those of these parses, which are locked, that no version refers to any more."""
+    await ended_jobs.add(connection, await _ids(connection, _HANDED_OVER, parses))
+    for statement in (_PAGES, _PARSES, _PARTS, _LOCAL):
+        await connection.execute(statement, (parses,))
 
 
 async def _ids(connection: Connection, statement: str, of: str | list[int]) -> list[int]:

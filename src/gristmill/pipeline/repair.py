@@ -198,10 +198,11 @@ async def degraded(
     }
     async with database.connection() as connection:
         rows = await (await connection.execute(_DEGRADED, arguments)).fetchall()
-    return [_degraded(row) for row in rows]
+    return [degraded_of(row) for row in rows]
 
 
-def _degraded(row: Row) -> Degraded:
+def degraded_of(row: Row) -> Degraded:
+    """A row with these columns as a value."""
     return Degraded(**{**row, "origin": Origin(row["origin"]), "lacks": tuple(row["lacks"])})
 
 

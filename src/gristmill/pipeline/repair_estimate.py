@@ -24,7 +24,8 @@ from gristmill.pipeline.inspection import Inspection
 from gristmill.pipeline.parses import Parse
 from gristmill.pipeline.repair import Degraded
 
-# Each text once; what the space has a vector of is not bought again.
+# Each text once; what the space has a vector of is not bought again. Vectors of the other origin go
+# when a collection is made real.
 _MEASURED: Final = """
 SELECT v.id, greatest(1, v.pages, (SELECT max(number) FROM pages WHERE parse_id = v.parse_id))
            AS pages,
@@ -36,9 +37,9 @@ LEFT JOIN LATERAL (
                SELECT FROM chunks o
                WHERE o.text_sha256 = texts.text_sha256 AND o.space_id = %(space)s)) AS lacking
     FROM (
-        SELECT c.text_sha256, min(c.tokens) AS tokens, bool_or(c.vector IS NULL
-            AND NOT v.incomplete @> jsonb_build_array(jsonb_build_object('passage', c.ordinal + 1))
-        ) AS lacks
+        SELECT c.text_sha256, min(c.tokens) AS tokens,
+               bool_or(c.origin <> %(origin)s OR c.vector IS NULL AND NOT v.incomplete
+                   @> jsonb_build_array(jsonb_build_object('passage', c.ordinal + 1))) AS lacks
         FROM chunks c WHERE c.version_id = v.id GROUP BY c.text_sha256) texts
 ) t ON true
 WHERE v.id = ANY (%(versions)s)
@@ -70,7 +71,11 @@ async def _measured(
 ) -> dict[int, Row]:
     async with database.connection() as connection:
         space = await chunks.find_space(connection, options.embedding)
-        arguments = {"space": space, "versions": [each.version_id for each in found]}
+        arguments = {
+            "space": space,
+            "origin": options.embedding.origin,
+            "versions": [each.version_id for each in found],
+        }
         rows = await (await connection.execute(_MEASURED, arguments)).fetchall()
     return {row["id"]: row for row in rows}
 
