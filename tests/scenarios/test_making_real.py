@@ -133,6 +133,29 @@ async def test_whoever_works_on_a_document_meanwhile_writes_nothing_more(
                 await store.step(connection, work, DocumentStatus.STORED)
 
 
+async def test_work_under_way_in_another_process_leaves_nothing_simulated_behind(
+    settings_in: SettingsIn, write_pdf: WritePdf, vendor: SimulatorControl
+) -> None:
+    files = [write_pdf(f"{n}.pdf", f"Barley number {n}.") for n in range(5)]
+    async with Gristmill(settings_in("mock")) as one, Gristmill(settings_in("mock")) as other:
+        await shorten(one)
+        await one.register(*files)
+        async with asyncio.timeout(60), (await one._system.worker()).running():
+            while (await one.documents(status=DocumentStatus.READY)) == []:
+                await asyncio.sleep(0.01)
+            await other.switch_mode(ServiceMode.REAL)
+            await other.make_real("default")
+            assert await rows(other, SIMULATED) == []
+            await other.repair()
+            await other.resume()
+        assert {d.status for d in await other.documents()} == {DocumentStatus.READY}
+        assert await rows(other, SIMULATED) == []
+        assert vendor.calls(SUBMIT) == len(files)
+        real = await rows(other, "SELECT FROM versions v JOIN parses p ON p.id = v.parse_id"
+                          " WHERE p.origin = 'real'")  # fmt: skip
+        assert len(real) == len(files)
+
+
 async def test_only_a_simulated_collection_in_real_or_hybrid_mode_can_be_made_real(
     settings_in: SettingsIn, write_pdf: WritePdf
 ) -> None:

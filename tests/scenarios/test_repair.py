@@ -1,5 +1,6 @@
 """Repair: what was degraded in an outage is put right, once, and nothing is paid for twice."""
 
+import asyncio
 import contextlib
 import gc
 import json
@@ -132,8 +133,9 @@ async def test_a_budget_that_is_too_small_parks_a_repair_which_goes_on_when_it_i
         assert vendor.calls(SUBMIT) == 1
 
 
+@pytest.mark.parametrize("asks", ["repair", "resume"])
 async def test_a_repair_that_failed_is_tried_again_only_when_somebody_asks(
-    settings_in: SettingsIn, write_pdf: WritePdf, vendor: SimulatorControl
+    settings_in: SettingsIn, write_pdf: WritePdf, vendor: SimulatorControl, asks: str
 ) -> None:
     async with Gristmill(settings_in("hybrid")) as mill:
         await ingested_in_outage(mill, vendor, write_pdf("a.pdf", "Barley."))
@@ -145,7 +147,8 @@ async def test_a_repair_that_failed_is_tried_again_only_when_somebody_asks(
         assert await begin_some(await mill._system.context(), seconds=0) == []
         (listed,) = (await mill.estimate_repair()).documents
         assert listed.standing == "failed"
-        assert (await mill.repair()).is_complete
+        again = mill.repair() if asks == "repair" else mill.resume(failed=True)
+        assert (await again).is_complete
 
 
 async def test_nothing_is_repaired_while_a_service_is_down_or_in_mock_mode(
@@ -164,6 +167,22 @@ async def test_nothing_is_repaired_while_a_service_is_down_or_in_mock_mode(
         with pytest.raises(Misconfigured, match="mode of openai brings simulated"):
             await mill.repair()
         assert [d.status for d in await mill.documents()] == [INCOMPLETE]
+
+
+async def test_what_can_be_repaired_is_and_the_rest_says_why_not(
+    settings_in: SettingsIn, write_pdf: WritePdf, vendor: SimulatorControl
+) -> None:
+    async with Gristmill(settings_in("hybrid")) as mill:
+        await ingested_in_outage(mill, vendor, write_pdf("b.pdf", "Rye."), routes=(EMBED,))
+        await ingested_in_outage(mill, vendor, write_pdf("a.pdf", "Barley."))
+        down(vendor, "llamacloud.files.list")
+        report = await mill.repair()
+        told = {Path(entry.source).name: entry.outcome for entry in report.entries}
+        assert told == {"a.pdf": "refused", "b.pdf": "accepted"}
+        assert not report.is_published
+        assert {d.status for d in report.documents} == {INCOMPLETE, READY}
+        (refused,) = [entry.error for entry in report.entries if entry.error]
+        assert refused.startswith("llamaparse does not serve")
 
 
 async def test_what_a_repair_would_cost_is_told_and_nothing_is_changed(
@@ -218,6 +237,26 @@ async def test_repairs_begin_by_themselves_behind_fresh_work_once_services_have_
         assert await begin_some(context, seconds=0) == []
         assert (await mill.resume()).is_complete
         assert len(await begin_some(context, seconds=0)) == 2
+
+
+async def test_a_running_worker_repairs_what_services_that_are_well_again_can_repair(
+    settings_in: SettingsIn, write_pdf: WritePdf, vendor: SimulatorControl
+) -> None:
+    async with Gristmill(settings_in("hybrid")) as mill:
+        await ingested_in_outage(mill, vendor, write_pdf("a.pdf", "Barley."))
+    async with Gristmill(settings_in("hybrid")) as mill:
+        await shorten(mill)
+        await rows(mill, "DELETE FROM health_snapshots RETURNING 1")
+        await mill.health()
+        await rows(
+            mill,
+            "UPDATE service_statuses SET status = 'healthy',"
+            " since = clock_timestamp() - interval '61 s' RETURNING 1",
+        )
+        async with asyncio.timeout(20), (await mill._system.worker()).running():
+            while (await mill.documents())[0].status is not READY:
+                await asyncio.sleep(0.05)
+        assert vendor.calls(SUBMIT) == 1
 
 
 @pytest.fixture
