@@ -84,6 +84,7 @@ async def test_a_collection_made_real_is_read_and_embedded_by_the_vendors_though
         after = await rows(mill, "SELECT * FROM journal ORDER BY id")
         assert after[: len(before)] == before
         assert {row["origin"] for row in after[len(before) :]} == {"real"}
+        assert sum(each.spent for each in report.documents) == spent[Origin.REAL]
         for hit in (await mill.search("barley")).hits:
             assert (hit.origin, hit.is_fallback) == (Origin.REAL, False)
 

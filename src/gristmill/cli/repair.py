@@ -70,7 +70,7 @@ def tell(found: RepairEstimate, max_pages: int, *, would: bool = False) -> None:
         console.print("Nothing is published in it." if would else NOTHING)
         return
     tell_table(_table(found))
-    state = "would be degraded until they are repaired" if would else "degraded"
+    state = "would be degraded until repaired" if would else "degraded"
     console.print(f"[bold]{count(len(found.documents), 'document')}[/] {state}.")
     if found.estimate.files:
         tell_cost(found.estimate, max_pages)

@@ -31,14 +31,15 @@ WITH chosen AS (
     SELECT version_id, count(*) AS chunks, count(vector) AS embedded
     FROM chunks WHERE version_id IN (SELECT building_id FROM chosen) GROUP BY version_id
 ), paid AS (
-    SELECT document_id,
+    SELECT DISTINCT ON (document_id) document_id, origin,
            sum(nano_dollars) FILTER (WHERE entry IN ('posted', 'corrected'))::bigint AS spent,
            sum(nano_dollars) FILTER (WHERE entry IN ('held', 'assumed', 'open'))::bigint
                AS assumed
     FROM (
-        SELECT DISTINCT ON (call_id) document_id, nano_dollars, entry
+        SELECT DISTINCT ON (call_id) document_id, origin, nano_dollars, entry
         FROM journal WHERE document_id IN (SELECT id FROM chosen) ORDER BY call_id, id DESC
-    ) calls GROUP BY document_id
+    ) calls WHERE entry <> 'released'
+    GROUP BY document_id, origin ORDER BY document_id, origin  -- real before simulated
 )
 SELECT chosen.*, v.pages,
        coalesce(passages.chunks, 0) AS chunks, coalesce(passages.embedded, 0) AS embedded,
@@ -50,6 +51,7 @@ LEFT JOIN versions shown ON shown.id = chosen.published_id
 LEFT JOIN versions v ON v.id = chosen.building_id
 LEFT JOIN passages ON passages.version_id = chosen.building_id
 LEFT JOIN paid ON paid.document_id = chosen.id
+    AND (paid.origin = 'real' OR chosen.origin = 'simulated')
 ORDER BY chosen.created_at, chosen.id
 """
 

@@ -174,7 +174,9 @@ class DocumentSummary:
     """A document as lists show it.
 
     `spent` is what its calls are known to have cost, `assumed` the bounds of those whose cost is
-    not known yet; both in nano-dollars. `degraded` is of what is published.
+    not known yet; both in nano-dollars, of real money. Where none was spent, and the collection is
+    simulated, they are of simulated money; the two are never added up. `degraded` is of what is
+    published.
     """
 
     id: str
