@@ -80,7 +80,7 @@ class ServiceRouter(Services):
         sides = self._of(service)
         for side in (sides.real, sides.simulated):
             if side.endpoint == endpoint:
-                return _Told(side.service, Choice(endpoint, _FOLLOW_UP))
+                return _FollowUp(side.service, Choice(endpoint, _FOLLOW_UP), self._modes)
         raise Misconfigured(
             f"{service} is not reached at {endpoint} by the present settings.",
             advice=f"They reach it at {sides.real.endpoint or 'no address'}; set the address of"
@@ -178,6 +178,18 @@ class _Told(Layer):
 
     async def execute(self, operation: Operation[R]) -> Result[R]:
         return replace(await self.next.execute(operation), choice=self._choice)
+
+
+class _FollowUp(_Told):
+    """Asked whatever the mode; what else was said since, of keys, is heard before each call."""
+
+    def __init__(self, next_: ServiceInterface, choice: Choice, modes: Rulings) -> None:
+        super().__init__(next_, choice)
+        self._modes = modes
+
+    async def execute(self, operation: Operation[R]) -> Result[R]:
+        await self._modes.of(operation.service)
+        return await super().execute(operation)
 
 
 def allowed(ruling: Ruling) -> ServiceMode:

@@ -81,6 +81,19 @@ def show(json: Json = False) -> None:
     _tell(rows)
 
 
+@app.command(epilog="Example:  gristmill config reload")
+def reload(json: Json = False) -> None:
+    """Have every process read its keys anew, without stopping.
+
+    From the .env file and the files that hold secrets: new calls use the new keys, calls under way
+    finish with the old ones. SIGHUP does the same for one process.
+    """
+    from gristmill.cli.reload import reload_keys
+    from gristmill.cli.run import run
+
+    run(reload_keys(as_json=json), as_json=json)
+
+
 def _tell(rows: "list[SettingRow]") -> None:
     from rich.table import Table
 

@@ -59,13 +59,17 @@ def _run(command: Coroutine[Any, Any, int], stopped: str) -> int:
 
     import uvloop
 
-    interrupts = _Interrupts(stopped)
+    from gristmill.cli.hangup import Hangups
+
+    interrupts, hangups = _Interrupts(stopped), Hangups()
     before = signal.signal(signal.SIGINT, interrupts)
+    hung_up = signal.signal(signal.SIGHUP, hangups)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            code = runner.run(interrupts.watch(command))
+            code = runner.run(interrupts.watch(hangups.watch(command)))
     finally:
         signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGHUP, hung_up)
     if interrupts.count:
         raise KeyboardInterrupt
     return code

@@ -47,14 +47,14 @@ if TYPE_CHECKING:
     from gristmill.pipeline.estimate import Estimate
     from gristmill.pipeline.making_real import Conversion
     from gristmill.router import ServiceRouter
+    from gristmill.settings.reloading import Reloaded
 
 
 class Gristmill:
     """Opens what the settings name; use it as an asynchronous context manager."""
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self.settings = settings or load_settings()
-        self._system = System(self.settings)
+        self._system = System(settings or load_settings())
 
     async def __aenter__(self) -> Self:
         await self._system.__aenter__()
@@ -67,6 +67,28 @@ class Gristmill:
         traceback: TracebackType | None,
     ) -> None:
         await self._system.__aexit__(kind, error, traceback)
+
+    @property
+    def settings(self) -> Settings:
+        """What is in force, with the keys as they were last read."""
+        return self._system.settings
+
+    async def reload_keys(self, *, everywhere: bool = False) -> "Reloaded":
+        """Reads the keys anew where the settings were read; new calls use them.
+
+        Calls under way finish with the old ones. With `everywhere` each process on the database is
+        asked to do so with its next call. What else is different by now counts from the next start.
+
+        Raises:
+            InvalidSettings: what is there is wrong; all stays as it is, and nobody is asked.
+            Misconfigured: a program gave the settings, and they cannot be read again.
+        """
+        from gristmill.system.rotation import ask_everybody, reload
+
+        found = await reload(self._system)
+        if everywhere:
+            await ask_everybody(self._system)
+        return found
 
     async def ingest(
         self,

@@ -11,14 +11,15 @@ from gristmill.contract import (
     ServiceInterface,
     Status,
 )
-from gristmill.errors import GristmillError
+from gristmill.errors import GristmillError, Unauthorized
 
 
 class Renewable(ServiceInterface):
     """Passes everything on to the present adapter, which the first call has built.
 
-    A call finishes on the adapter that it began with. `is_configured` says, without one, whether it
-    would have a key and an address.
+    A call finishes on the adapter that it began with; one that is refused for its key is made once
+    more if there is another key by then. `is_configured` says, without an adapter, whether it would
+    have a key and an address.
     """
 
     def __init__(
@@ -50,7 +51,13 @@ class Renewable(ServiceInterface):
         await (await self._current()).prepare()
 
     async def execute(self, operation: Operation[R]) -> Result[R]:
-        return await (await self._current()).execute(operation)
+        began_on = await self._current()
+        try:
+            return await began_on.execute(operation)
+        except Unauthorized:
+            if (current := await self._current()) is began_on:
+                raise
+        return await current.execute(operation)
 
     async def _current(self) -> ServiceInterface:
         if self._present is None:

@@ -32,7 +32,7 @@ def load_settings(environ: Mapping[str, str] = os.environ, folder: Path | None =
     problems += [each for each in found.values() if isinstance(each, Problem)]
     problems += unknown(WORDS.values(), layers)
     values = {field: each for field, each in found.items() if isinstance(each, Found)}
-    settings, invalid = _validated(values, folder)
+    settings, invalid = _validated(values, folder, environ)
     problems += _news(invalid, problems)
     if problems or settings is None:
         raise InvalidSettings(tuple(problems))
@@ -46,7 +46,7 @@ def settings_at(database_url: str) -> Settings:
         InvalidSettings: that is no address of a database.
     """
     address = Found(database_url, WORDS["database_url"].name, Source.ENVIRONMENT)
-    settings, problems = _validated({"database_url": address}, Path.cwd())
+    settings, problems = _validated({"database_url": address}, Path.cwd(), None)
     if problems or settings is None:
         raise InvalidSettings(tuple(problems))
     return settings
@@ -64,7 +64,9 @@ def _layers(environ: Mapping[str, str], folder: Path) -> tuple[list[Layer], list
     return [above, file], problems
 
 
-def _validated(values: Mapping[str, Found], folder: Path) -> tuple[Settings | None, list[Problem]]:
+def _validated(
+    values: Mapping[str, Found], folder: Path, environ: Mapping[str, str] | None
+) -> tuple[Settings | None, list[Problem]]:
     """The settings, or everything that is wrong with them.
 
     Where values are wrong in themselves, the others are checked without them.
@@ -72,14 +74,14 @@ def _validated(values: Mapping[str, Found], folder: Path) -> tuple[Settings | No
     raw = {field: found.value for field, found in values.items()}
     origins = {field: (found.variable, found.source) for field, found in values.items()}
     try:
-        return Settings.model_validate(raw, context=Reading(folder, origins)), []
+        return Settings.model_validate(raw, context=Reading(folder, origins, environ)), []
     except InvalidSettings as error:
         return None, list(error.problems)
     except ValidationError as error:
         wrong = {str(each["loc"][0]): each for each in error.errors() if each["type"] != FOLLOWS}
         problems = [_problem(field, values.get(field), wrong[field]) for field in wrong]
         rest = {field: found for field, found in values.items() if field not in wrong}
-        more = _validated(rest, folder)[1] if len(rest) < len(values) else []
+        more = _validated(rest, folder, environ)[1] if len(rest) < len(values) else []
         return None, problems + _news(more, problems)
 
 

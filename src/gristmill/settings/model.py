@@ -1,6 +1,7 @@
 """The settings, one by one, with their defaults and the words for them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -30,7 +31,14 @@ from gristmill.settings.environments import DEFAULT, EnvironmentName
 from gristmill.settings.languages import checked_languages
 from gristmill.settings.prices import PriceFile, read_prices
 from gristmill.settings.rates import RateLimitSetting, checked_rate, rates_of
-from gristmill.settings.values import InvalidSettings, Setting, SettingRow, Source, as_text
+from gristmill.settings.values import (
+    InvalidSettings,
+    Reading,
+    Setting,
+    SettingRow,
+    Source,
+    as_text,
+)
 
 
 def _lower(value: object) -> object:
@@ -68,7 +76,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
     )
-    _origins: Mapping[str, tuple[str, Source]] = PrivateAttr(default_factory=dict)
+    _reading: Reading | None = PrivateAttr(default=None)
 
     environment: Annotated[
         EnvironmentName,
@@ -489,8 +497,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _values_go_together(self, info: ValidationInfo) -> Self:
-        if info.context:
-            self._origins = info.context.origins
+        self._reading = info.context
         if problems := tuple(rules.problems(self)):
             raise InvalidSettings(problems)
         return self
@@ -524,6 +531,21 @@ class Settings(BaseModel):
             given = SMALLEST_PLANS.get(service, "")
         return rates_of(given)
 
+    @property
+    def reading(self) -> Reading | None:
+        """Where they were read; None if a program gave them."""
+        return self._reading
+
+    def taking(self, other: "Settings", *fields: str) -> "Settings":
+        """The same settings, but for these fields, which are as `other` has them."""
+        taken = self.model_copy(update={field: getattr(other, field) for field in fields})
+        if self.reading is not None and other.reading is not None:
+            own, others = self.reading.origins, other.reading.origins
+            origins = {name: origin for name, origin in own.items() if name not in fields}
+            origins |= {name: others[name] for name in fields if name in others}
+            taken._reading = replace(self.reading, origins=origins)  # noqa: SLF001 — its own class
+        return taken
+
     def describe(self) -> list[SettingRow]:
         """All settings with value, source and meaning, fit to be shown to anybody."""
         return [self._row(field, words) for field, words in self.words().items()]
@@ -538,7 +560,7 @@ class Settings(BaseModel):
 
     def _row(self, field: str, words: Setting) -> SettingRow:
         given = (words.name, Source.CODE if field in self.model_fields_set else Source.DEFAULT)
-        variable, source = self._origins.get(field, given)
+        variable, source = (self._reading.origins if self._reading else {}).get(field, given)
         value = getattr(self, field)
         if field == "database_url" and value is not None:
             value = mask_database_url(value.get_secret_value())

@@ -33,6 +33,25 @@ else is said; see `.env.example`), and else has its default. No setting is neede
 - `gristmill config check --probe` tries each key that is set, with a call that costs nothing, and
   says what it may do; its exit code is 0 only if all keys that the modes need work.
 """
+ROTATION: Final = """
+## Keys that are replaced
+
+A new key is used without stopping anything. Write it into the `.env` file, or into the file that
+`…_FILE` names, then
+
+- `gristmill config reload` has every process on the database read its keys anew, with its next call
+  and within a second of it. Each reads where it read before: its own folder, its own machine.
+- `kill -HUP` has one process of the command line do so. (A terminal that is closed ends what was
+  started in it, as ever.) In a program it is `await mill.reload_keys()`.
+
+New calls use the new keys; calls under way finish with the old ones, and one that was refused for
+its key by then is made once more with the new one. Documents that a refused key has parked go on.
+So let the vendor take both keys for a while where it can, reload, then delete the old one.
+
+If what is there is wrong, all of it is told, in the log as `keys.kept`, and the old keys stay.
+Whatever else has changed counts from the next start; it is logged as `settings.need_restart`. The
+variables of a process's own environment stay as they were when it began.
+"""
 ENVIRONMENT_TABLE: Final = """
 ## Environments
 
@@ -53,7 +72,7 @@ def as_markdown() -> str:
         if field in CHAPTERS:
             page += f"\n## {CHAPTERS[field]}\n\n{TABLE}"
         page += _row(field, words)
-    return page
+    return page + ROTATION
 
 
 def _environments() -> str:

@@ -1,7 +1,7 @@
 """What is said about settings: the words for each, where it came from, what is wrong with it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -52,10 +52,14 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What settings are read with: where relative paths start, and each field's variable."""
+    """What settings were read with: where relative paths start, and each field's variable.
+
+    `environ` is where they can be read again, None if there is nowhere.
+    """
 
     folder: Path
     origins: Mapping[str, tuple[str, Source]]
+    environ: Mapping[str, str] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from gristmill.settings import Settings
 from gristmill.settings.rules import refusal
 from gristmill.settings.values import Source
 from gristmill.system.places import PAID, SERVICES, endpoint, origin_in
+from gristmill.system.rotation import reload_or_tell, running
 
 if TYPE_CHECKING:
     from gristmill.costs.calls import Calls
@@ -61,11 +62,13 @@ class System:
         try:
             self.database = await self._open_database()
             self.modes = _modes(self.database, self.settings)
+            self.modes.on_reload = partial(reload_or_tell, self)
             await self.modes.all()
             await self.seed_limits(self.money)
         except BaseException:
             await self._stack.aclose()
             raise
+        running.add(self)
         return self
 
     async def __aexit__(
@@ -74,6 +77,7 @@ class System:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        running.discard(self)
         await self._stack.aclose()
 
     @property
@@ -114,6 +118,12 @@ class System:
             if self._services is None:
                 self._services = self._build_services()
             return self._services
+
+    def take_keys(self, settings: Settings) -> None:
+        """Has new calls use the keys of these settings, which are otherwise the same."""
+        self.settings = settings
+        if self._services is not None:
+            self._services.take_keys(settings)
 
     async def router(self) -> "ServiceRouter":
         """The three services behind one face, simulated or real as the modes say."""

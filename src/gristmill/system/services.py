@@ -85,7 +85,7 @@ class ServiceSet:
         await self._simulators.follow()
 
     def take_keys(self, settings: Settings) -> None:
-        """New calls use the keys and addresses of these settings; calls under way finish as is."""
+        """New calls use the keys of these settings; calls under way finish with theirs."""
         self._keys = settings
         for each in self._real:
             each.renew()
