@@ -26,7 +26,7 @@ from gristmill import Gristmill
 from gristmill.cli import _tell_mistake
 from gristmill.cli.app import app
 from gristmill.database import engine
-from gristmill.errors import GristmillError, Unauthorized
+from gristmill.errors import DatabaseUnavailable, GristmillError, Unauthorized
 from gristmill.services.llamaparse import ListProjects, SubmitParse, Webhook
 from gristmill.services.openai import ListModels
 from gristmill.services.supabase import (
@@ -457,12 +457,29 @@ async def test_no_frame_of_an_error_that_a_user_catches_holds_a_key(
         services = await mill.services()
         for operation in (SignUrl("b", "k", 60), ListModels(), ListProjects()):
             error = await failure(services.execute(operation))
-            here = error.__traceback__  # the frames of this file know the keys
-            while here is not None and here.tb_frame.f_code.co_filename == __file__:
-                here = here.tb_next
-            error.with_traceback(here)
-            whole = traceback.TracebackException.from_exception(error, capture_locals=True)
-            scanned.hear(type(error).__name__, "".join(whole.format()))
+            scanned.hear(type(error).__name__, with_variables(error))
+
+
+async def test_no_frame_of_a_failed_connection_holds_the_password(
+    scanned: Scanned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "CONNECT_SECONDS", 0.1)
+    database = engine.Database(f"postgresql://nobody:{PASSWORD}@127.0.0.1:9/none")
+    for connect in (database.open, database.connect):
+        with pytest.raises((DatabaseUnavailable, psycopg.OperationalError)) as caught:
+            await connect()
+        scanned.hear(connect.__name__, with_variables(caught.value))
+
+
+def with_variables(error: BaseException) -> str:
+    """A traceback as tools show it that print the variables of each frame, but those of here."""
+    here = error.__traceback__
+    while here is not None and here.tb_frame.f_code.co_filename == __file__:
+        here = here.tb_next
+    told = traceback.TracebackException.from_exception(
+        error.with_traceback(here), capture_locals=True
+    )
+    return "".join(told.format())
 
 
 async def failure(call: Awaitable[object]) -> GristmillError:

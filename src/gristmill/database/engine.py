@@ -70,9 +70,14 @@ class Database:
         Raises:
             psycopg.OperationalError: none can be had.
         """
-        connection = await psycopg.AsyncConnection.connect(
-            self._conninfo, connect_timeout=int(CONNECT_SECONDS), **OPTIONS
-        )
+        try:
+            connection = await psycopg.AsyncConnection.connect(
+                self._conninfo, connect_timeout=int(CONNECT_SECONDS), **OPTIONS
+            )
+        except psycopg.OperationalError as error:
+            raise error.with_traceback(
+                None
+            ) from None  # the frames it came through have the password
         try:
             await self.configure(connection)
         except BaseException:  # a cancelled caller would never see it to close it
