@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from rich.padding import Padding
 from rich.table import Table
 
 from gristmill.cli.present import console, one_line, plain, print_json, tell_table
@@ -48,7 +49,7 @@ def _tell_lines(check: KeyCheck) -> None:
     head = f"{check.service}  {check.mode}  {_verdict(check)}  {one_line(check.address)}"
     console.print(head.rstrip(), soft_wrap=True)
     for text in filter(None, (check.says, check.advice)):
-        console.print(f"    [dim]{one_line(text)}[/]")
+        console.print(Padding(f"[dim]{one_line(text)}[/]", (0, 0, 0, 4)))
 
 
 def _verdict(check: KeyCheck) -> str:

@@ -208,7 +208,8 @@ class _Prober:
             case GristmillError():
                 return error
             case TimeoutError():
-                return _Silent(f"No answer within {self._seconds:g} s.")
+                advice = "Check the network, and the address in the settings; or try again."
+                return _Silent(f"No answer within {self._seconds:g} s.", advice=advice)
             case _:
                 return InvalidResponse(f"Cannot ask: {type(error).__name__}.")
 
@@ -241,6 +242,14 @@ _VERDICTS: Final[tuple[tuple[type[GristmillError], Verdict], ...]] = (
 )
 
 
+_BY_ITSELF: Final = "by itself"
+_TRY_AGAIN: Final[Mapping[Verdict, str]] = {
+    Verdict.TOO_FAST: "Try again in a minute.",
+    Verdict.DOWN: "Look at the vendor's status page, and try again.",
+    Verdict.NOT_REACHED: "Check the network, and the address in the settings.",
+}
+
+
 def _trouble(endpoint: Endpoint, heard: _Heard) -> _Finding | None:
     """Why the key cannot be used; None if it can."""
     if heard.is_simulated:
@@ -250,8 +259,13 @@ def _trouble(endpoint: Endpoint, heard: _Heard) -> _Finding | None:
     error = heard.error
     if error is None:
         return None
-    advice = _about_scopes(error) or error.advice
-    return _Finding(_verdict(error), str(error), advice)
+    verdict = _verdict(error)
+    return _Finding(verdict, str(error), _about_scopes(error) or _advice(error, verdict))
+
+
+def _advice(error: GristmillError, verdict: Verdict) -> str:
+    """That of the error, but where it promises another try: here everything is tried once."""
+    return _TRY_AGAIN.get(verdict, "") if _BY_ITSELF in error.advice else error.advice
 
 
 def _verdict(error: GristmillError) -> Verdict:

@@ -80,7 +80,7 @@ OPENAI_ANSWERS = [
     (401, said(f"Incorrect API key provided: {OPENAI}", "invalid_api_key"), Verdict.WRONG_KEY, ""),
     (403, said(MISSING.format("api.model.read"), "missing_scope"), Verdict.NOT_ALLOWED, "may embed"),
     (403, said(MISSING.format("model.request"), "missing_scope"), Verdict.NOT_ALLOWED, "rights"),
-    (429, said("Slower", "rate_limit_exceeded"), Verdict.TOO_FAST, "GRISTMILL_RATE_OPENAI"),
+    (429, said("Slower", "rate_limit_exceeded"), Verdict.TOO_FAST, "in a minute"),
     (429, said("No credit", "insufficient_quota"), Verdict.NO_CREDIT, "billing"),
     (503, said("Overloaded", "server_is_overloaded"), Verdict.DOWN, "status page"),
     (500, b"<html>", Verdict.DOWN, ""),
@@ -96,6 +96,7 @@ async def test_each_answer_of_openai_has_a_verdict_and_is_asked_for_once(tried, 
     check = await tried("openai", OPENAI)
     assert check.verdict is verdict
     assert words in f"{check.says} {check.advice}"
+    assert "by itself" not in check.advice
     assert check.works is (verdict is Verdict.WORKS)
     assert [(each.method, each.target) for each in vendor.requests] == [("GET", "/models")]
 
@@ -197,7 +198,7 @@ STORAGE_ANSWERS = [
         544,
         {**NO_BUCKET, "statusCode": "544", "code": "DatabaseTimeout"},
         Verdict.DOWN,
-        "slow",
+        "DatabaseTimeout",
     ),
     (SERVICE, 404, b"<html>Not found</html>", Verdict.SOMETHING_ELSE, "SUPABASE_URL"),
 ]
