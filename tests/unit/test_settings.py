@@ -85,7 +85,7 @@ def test_the_environments_name_picks_the_file(tmp_path):
     assert load(tmp_path, GRISTMILL_ENVIRONMENT="Staging").collection == "staging"
 
 
-def test_environments_differ_in_their_file_and_in_whether_simulators_answer_in_nothing_else(
+def test_environments_differ_in_their_file_and_in_the_modes_to_allow_by_name_in_nothing_else(
     tmp_path,
 ):
     assert set(ENVIRONMENTS) == set(get_args(EnvironmentName))
@@ -93,7 +93,11 @@ def test_environments_differ_in_their_file_and_in_whether_simulators_answer_in_n
         (tmp_path / each.file).write_text(f"GRISTMILL_COLLECTION={each.name}\n")
         given = {"GRISTMILL_ENVIRONMENT": each.name}
         assert load(tmp_path, **given, **REAL).collection == each.name
-        assert is_allowed(tmp_path, **given, GRISTMILL_MODE="mock") is each.simulators
+        for mode in ServiceMode:
+            asked = {**given, **REAL, "GRISTMILL_MODE": mode.value}
+            assert is_allowed(tmp_path, **asked) is (mode not in each.allowances)
+            word = Settings.words()[each.allowances.get(mode, "allow_mock_in_production")].name
+            assert is_allowed(tmp_path, **asked, **{word: "1"})
         rows = load(**given, **REAL).describe()
         assert rows[1:] == load(**REAL).describe()[1:]
         assert rows[0].value == each.name

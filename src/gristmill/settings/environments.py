@@ -1,12 +1,14 @@
 """The environments, and all in which they differ.
 
-That is the file that is read, and whether simulators may answer there; every other setting has the
-same default in each.
+That is the file that is read, and which modes have to be allowed by name; every other setting has
+the same default in each.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
+
+from gristmill.contract import ServiceMode
 
 EnvironmentName = Literal["development", "test", "staging", "production"]
 
@@ -15,11 +17,11 @@ DEFAULT: Final = "development"
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """One of them; without `simulators` they answer only if they are allowed by name."""
+    """One of them; a mode in `allowances` is refused there unless that field of the settings is set."""
 
     name: EnvironmentName
     meant: str
-    simulators: bool = True
+    allowances: Mapping[ServiceMode, str] = field(default_factory=dict)
 
     @property
     def file(self) -> str:
@@ -33,6 +35,13 @@ _ALL: Final = (
     Environment(
         "staging", "The rehearsal: real services with keys, projects and a small limit of its own."
     ),
-    Environment("production", "Documents that count.", simulators=False),
+    Environment(
+        "production",
+        "Documents that count: no simulator answers unless somebody has said so.",
+        {
+            ServiceMode.MOCK: "allow_mock_in_production",
+            ServiceMode.HYBRID: "allow_fallback_in_production",
+        },
+    ),
 )
 ENVIRONMENTS: Final[Mapping[str, Environment]] = {each.name: each for each in _ALL}

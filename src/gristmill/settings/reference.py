@@ -81,8 +81,10 @@ def _environments() -> str:
 
 def _environment(environment: Environment) -> str:
     name = f"`{environment.name}`" + (" (default)" if environment.name == DEFAULT else "")
-    allowance = Settings.words()["allow_mock_in_production"].name
-    modes = "all" if environment.simulators else f"real; the others with `{allowance}=1`"
+    words = Settings.words()
+    needed = environment.allowances.items()
+    allowed = ", ".join(f"{mode} with `{words[field].name}=1`" for mode, field in needed)
+    modes = f"real; {allowed}" if allowed else "all"
     cells = (name, environment.meant, f"`{environment.file}`", modes)
     return "| " + " | ".join(cells) + " |\n"
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from gristmill.contract import ServiceMode
+from gristmill.settings.environments import ENVIRONMENTS
 from gristmill.settings.prices import CREDIT, LLAMAPARSE, OPENAI, PUBLISHED_HOSTS, host_of
 from gristmill.settings.values import Problem
 
@@ -21,6 +22,10 @@ NATIVE_DIMENSIONS: Final = {
     "text-embedding-3-small": 1536,
     "text-embedding-3-large": 3072,
     "text-embedding-ada-002": 1536,
+}
+_SIMULATOR_DOES: Final = {
+    ServiceMode.MOCK: ("answer", "answer"),
+    ServiceMode.HYBRID: ("stand in for a vendor", "stand in"),
 }
 FIXED_DIMENSIONS: Final = "text-embedding-ada-002"
 
@@ -53,21 +58,15 @@ def _modes_in_use(settings: "Settings") -> dict[str, ServiceMode]:
 
 def refusal(settings: "Settings", mode: ServiceMode) -> tuple[str, str, str] | None:
     """What is wrong with a mode in this environment, what is right, an example; None if nothing."""
-    if settings.environment != "production":
+    allowance = ENVIRONMENTS[settings.environment].allowances.get(mode)
+    if allowance is None or getattr(settings, allowance):
         return None
-    if mode is ServiceMode.MOCK and not settings.allow_mock_in_production:
-        return (
-            "In production a simulator may not answer.",
-            "real, or GRISTMILL_ALLOW_MOCK_IN_PRODUCTION=1 beside it to let it answer",
-            "real",
-        )
-    if mode is ServiceMode.HYBRID and not settings.allow_fallback_in_production:
-        return (
-            "In production a simulator may not stand in for a vendor.",
-            "real, or GRISTMILL_ALLOW_FALLBACK_IN_PRODUCTION=1 beside it to let it stand in",
-            "real",
-        )
-    return None
+    may_not, may = _SIMULATOR_DOES[mode]
+    return (
+        f"In {settings.environment} a simulator may not {may_not}.",
+        f"real, or {settings.words()[allowance].name}=1 beside it to let it {may}",
+        "real",
+    )
 
 
 def _keys(settings: "Settings") -> Iterator[Problem]:
