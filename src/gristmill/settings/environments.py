@@ -17,7 +17,7 @@ DEFAULT: Final = "development"
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """One of them; a mode in `allowances` is refused there unless that field of the settings is set."""
+    """One of them; a mode in `allowances` is refused there unless that setting allows it."""
 
     name: EnvironmentName
     meant: str
