@@ -146,9 +146,11 @@ async def test_work_under_way_in_another_process_leaves_nothing_simulated_behind
                 await asyncio.sleep(0.01)
             await other.switch_mode(ServiceMode.REAL)
             await other.make_real("default")
+            one._system.modes.forget()  # half a second later
             assert await rows(other, SIMULATED) == []
             await other.repair()
             await other.resume()
+        assert [d.error for d in await other.documents() if d.error] == []
         assert {d.status for d in await other.documents()} == {DocumentStatus.READY}
         assert await rows(other, SIMULATED) == []
         assert vendor.calls(SUBMIT) == len(files)

@@ -6,6 +6,7 @@ import gc
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,21 @@ async def test_what_lacks_both_is_read_anew_and_embedded_once(
         tried = vendor.calls(EMBED)
         assert (await mill.repair()).is_complete
         assert (vendor.calls(SUBMIT), vendor.calls(EMBED)) == (1, tried + 1)
+
+
+async def test_two_processes_that_begin_the_same_repairs_begin_each_once(
+    settings_in: SettingsIn, write_pdf: WritePdf, vendor: SimulatorControl
+) -> None:
+    async with Gristmill(settings_in("hybrid")) as mill:
+        files = [write_pdf(f"{n}.pdf", f"Barley number {n}.") for n in range(4)]
+        await ingested_in_outage(mill, vendor, *files[:2])
+        await ingested_in_outage(mill, vendor, *files[2:], routes=(EMBED,))
+        context = await mill._system.context()
+        found = await degraded(context.database, context.options)
+        begun = await asyncio.gather(*(begin(context, each) for each in (found, found[::-1])))
+        assert sorted(chain(*begun)) == sorted(each.document_id for each in found)
+        assert (await mill.repair()).is_complete
+        assert vendor.calls(SUBMIT) == 4
 
 
 async def test_in_another_outage_a_repair_waits_and_the_document_stays_found(

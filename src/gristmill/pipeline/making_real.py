@@ -35,7 +35,11 @@ ORDER BY since, document_id
 """
 
 # Whoever works on one of them writes nothing more; and nothing comes in until this is over.
-_CLAIM: Final = "UPDATE documents SET claim = claim + 1 WHERE collection_id = %(collection)s"
+_CLAIM: Final = """
+UPDATE documents d SET claim = claim + 1
+FROM (SELECT id FROM documents WHERE collection_id = %(collection)s ORDER BY id FOR UPDATE) locked
+WHERE d.id = locked.id
+"""
 _LOCK: Final = "SELECT origin FROM collections WHERE id = %(collection)s FOR UPDATE"
 
 # One statement: the keys from passages to their collection and their space hold when it ends.

@@ -70,7 +70,7 @@ WITH chosen AS (
         AND (o.endpoint, o.bucket) = (%(endpoint)s, %(bucket)s)
     WHERE d.id = ANY (%(ids)s) AND d.building_id = v.id AND d.status = ANY (%(published)s)
       AND v.is_fallback
-    FOR UPDATE OF d
+    ORDER BY d.id FOR UPDATE OF d
 ), drawn AS (
     SELECT *, nextval(pg_get_serial_sequence('versions', 'id')) AS number,
            CASE WHEN is_stored THEN 'stored' ELSE 'uploaded' END AS stage
@@ -99,14 +99,17 @@ FROM drawn
 
 # The same version, which has its passages already.
 _EMBED: Final = """
-WITH moved AS (
+WITH chosen AS (
+    SELECT d.id, v.id AS version_id
+    FROM documents d JOIN versions v ON v.id = d.published_id
+    WHERE d.id = ANY (%(ids)s) AND d.building_id = v.id AND d.status = ANY (%(published)s)
+      AND v.lacks_vectors
+    ORDER BY d.id FOR UPDATE OF d
+), moved AS (
     UPDATE documents d SET claim = claim + 1, status = 'chunked', stage = 'chunked', attempts = 0,
         next_try = NULL, error_kind = NULL, error = NULL, advice = NULL,
         updated_at = clock_timestamp()
-    FROM versions v
-    WHERE d.id = ANY (%(ids)s) AND v.id = d.published_id AND d.building_id = v.id
-      AND d.status = ANY (%(published)s) AND v.lacks_vectors
-    RETURNING d.id, v.id AS version_id
+    FROM chosen WHERE d.id = chosen.id RETURNING d.id, chosen.version_id
 ), marked AS (
     UPDATE versions v SET is_repair = true FROM moved WHERE v.id = moved.version_id
 ), told AS (
