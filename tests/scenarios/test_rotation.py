@@ -15,6 +15,7 @@ from vendor import Vendor
 
 from gristmill import Gristmill
 from gristmill.cli.reload import reload_keys
+from gristmill.contract import ServiceMode
 from gristmill.modes.switches import ask_to_reload
 from gristmill.pipeline.document import DocumentStatus
 from gristmill.settings import InvalidSettings, Settings, load_settings
@@ -172,6 +173,18 @@ async def test_what_is_wrong_in_the_file_is_logged_and_the_keys_stay(
     assert "GRISTMILL_MAX_PAGES" in str(kept)
     assert key_of(mill) == OLD[0]
     assert refused(vendor) == 0
+
+
+async def test_the_key_of_a_service_that_was_switched_to_real_cannot_go(
+    environ: dict[str, str], keys: Keys, tmp_path: Path
+) -> None:
+    settings = load_settings({**environ, "GRISTMILL_MODE": "mock"}, tmp_path)
+    async with Gristmill(settings) as mill:
+        await mill.switch_mode(ServiceMode.REAL, "openai")
+        keys.become(("", "", ""))
+        with pytest.raises(InvalidSettings, match="openai is in real mode"):
+            await mill.reload_keys()
+        assert key_of(mill) == OLD[0]
 
 
 async def test_what_else_is_different_is_said_to_need_a_restart(

@@ -4,6 +4,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
+from gristmill.contract import ServiceMode
 from gristmill.errors import DatabaseUnavailable, GristmillError, Unauthorized
 from gristmill.settings import reloading
 from gristmill.settings.reloading import Reloaded
@@ -27,7 +28,14 @@ async def reload(system: "System") -> Reloaded:
         InvalidSettings: what is there by now is wrong; everything stays as it is.
         Misconfigured: a program gave the settings, and they cannot be read again.
     """
+    await system.modes.all()
+    return await _reload(system)
+
+
+async def _reload(system: "System") -> Reloaded:
     found = reloading.reload(system.settings)
+    if lost := _lost(system, found):
+        found.settings.checked_in(lost)
     system.take_keys(found.settings)
     log.info("keys.reloaded", rotated=list(found.rotated))
     if found.restart:
@@ -37,10 +45,17 @@ async def reload(system: "System") -> Reloaded:
     return found
 
 
+def _lost(system: "System", found: Reloaded) -> dict[str, ServiceMode]:
+    """The services that are switched to a mode which needs the key that is gone, and that mode."""
+    modes = {name: system.modes.known(name).mode for name in found.rotated}
+    gone = [name for name in modes if getattr(found.settings, reloading.KEYS[name]) is None]
+    return {name: modes[name] for name in gone if modes[name] is not ServiceMode.MOCK}
+
+
 async def reload_or_tell(system: "System") -> None:
-    """The same for whoever cannot be told but by the log."""
+    """The same for whoever has just looked at the modes, and cannot be told but by the log."""
     try:
-        await reload(system)
+        await _reload(system)
     except GristmillError as error:
         log.error("keys.kept", why=str(error), advice=error.advice)  # noqa: TRY400 — no mistake of ours
 
