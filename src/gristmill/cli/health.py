@@ -125,6 +125,8 @@ def _overview(reports: Reports) -> Table:
     is_wide = console.width >= WIDE or not console.is_terminal
     table = Table(box=None, header_style="dim", padding=(0, 2 if is_wide else 1, 0, 0))
     table.add_column("service", no_wrap=True)
+    if is_wide:
+        table.add_column("mode", no_wrap=True)
     table.add_column("status", no_wrap=True)
     left = ("quota left", "budget left") if is_wide else ("quota", "budget")
     for name in ("last", "p50", "p95", *(["calls"] if is_wide else []), "errors"):
@@ -133,10 +135,9 @@ def _overview(reports: Reports) -> Table:
     for name in left:
         table.add_column(name, justify="right", no_wrap=True)
     for name, report in reports.items():
-        calls = [f"{report.calls:,}"] if is_wide else []
-        table.add_row(
-            name, status_in_colour(report.status), *_times(report), *calls, *_rest(report)
-        )
+        mode, calls = ([report.mode], [f"{report.calls:,}"]) if is_wide else ([], [])
+        status = status_in_colour(report.status)
+        table.add_row(name, *mode, status, *_times(report), *calls, *_rest(report))
     return table
 
 
@@ -201,6 +202,10 @@ def _words(report: ServiceReport) -> Iterator[str]:
         yield f"Errors in the last 5 min: {kinds}; the last one {ago(report.last_error_at)}"
     if report.last_error is not None and report.last_error not in report.reason:
         yield report.last_error
+    if report.status is Status.UNHEALTHY and report.stands_in:
+        yield f"While it is down the {report.stands_in} stands in: gristmill mode."
+    if report.mode_reason.endswith("until it is reset"):
+        yield f"Its mode was {report.mode_reason}."
 
 
 def _history(changes: Sequence[HealthChange]) -> Table:

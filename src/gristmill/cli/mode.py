@@ -51,20 +51,15 @@ def _asked(words: list[str]) -> tuple[list[str], ServiceMode | None]:
 
 
 def _tell(reports: dict[str, ModeReport]) -> None:
-    table = Table("service", "mode", "asks", "because", box=None, header_style="bold")
+    columns = ("service", "mode", "asks", "while that is down", "because")
+    table = Table(*columns, box=None, header_style="bold")
     for name, each in reports.items():
-        style = STYLES[each.mode]
-        asks = one_line(each.asks or "no address")
-        if each.stands_in:
-            asks += f", and the {each.stands_in} while that is down"
-        table.add_row(name, f"[{style}]{each.mode.value}[/]", asks, _because(each))
+        shown = f"[{STYLES[each.mode]}]{each.mode.value}[/]"
+        stands_in = each.stands_in or ("waits" if each.mode is not ServiceMode.MOCK else "")
+        table.add_row(
+            name, shown, one_line(each.asks or "no address"), stands_in, one_line(each.explanation)
+        )
     tell_table(table)
     for name, each in reports.items():
         if each.refused:
             console.print(f"[red]{name}[/]: {one_line(each.refused)}", soft_wrap=True)
-
-
-def _because(report: ModeReport) -> str:
-    if not report.set_aside:
-        return one_line(report.reason)
-    return one_line(f"{report.reason}; {report.set_aside} does not count until it is reset")

@@ -20,7 +20,8 @@ class ServiceReport(ServiceHealth):
     processes its breaker is closed, open or half open; `retries` counts what those have repeated,
     and `waiting` the calls that wait for their turn. `quota_left` is the share of its rate limits
     that the last minute has left, `budget_left` the nano-dollars that its limits leave now; None
-    where there is no limit.
+    where there is no limit. `mode` is that of the service, `mode_reason` what decided it, with a
+    setting that does not count; `stands_in` the endpoint that answers while this one is down.
     """
 
     endpoint: str = ""
@@ -34,6 +35,9 @@ class ServiceReport(ServiceHealth):
     waiting: int = 0
     quota_left: float | None = None
     budget_left: int | None = None
+    mode: str = ""
+    mode_reason: str = ""
+    stands_in: str = ""
 
     @property
     def processes(self) -> int:

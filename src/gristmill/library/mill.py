@@ -352,13 +352,13 @@ class Gristmill:
             InvalidSettings: a key or a price is missing, or this environment does not allow it.
             Misconfigured: it would spend real money, and nobody has said how much that may be.
         """
-        from gristmill.library.modes import switch
+        from gristmill.library.switching import switch
 
         await switch(self._system, ServiceMode(mode), services)
 
     async def reset_mode(self, *services: str) -> None:
         """Leaves these services, or all, to the settings of each process again."""
-        from gristmill.library.modes import reset
+        from gristmill.library.switching import reset
 
         await reset(self._system, services)
 

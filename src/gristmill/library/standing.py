@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
-from gristmill.contract import Origin
+from gristmill.contract import Origin, Status
 from gristmill.costs.budgets import room
 from gristmill.health import snapshots
 from gristmill.health.heard import Live
 from gristmill.health.report import ServiceReport
+from gristmill.library.modes import ModeReport, modes
 from gristmill.quotas.report import RateLimitUse, rate_limits, unused
 from gristmill.system import PAID, SERVICES, SIMULATOR, System
 
@@ -17,12 +18,30 @@ Asking = Literal["now", "seldom", "never"]
 
 async def health(system: System, ask: Asking) -> dict[str, ServiceReport]:
     """How each service does. `never` starts nothing, no simulator either."""
+    return _in_their_modes(await modes(system), await _told(system, ask))
+
+
+async def _told(system: System, ask: Asking) -> dict[str, ServiceReport]:
     if ask == "now":
         return await _with_what_is_left(system, await (await system.monitor()).ask())
     if ask == "seldom":
         await (await system.monitor()).keep_asking()
     known = await snapshots.known(system.database, places(system))
     return await _with_what_is_left(system, known)
+
+
+def _in_their_modes(
+    modes: Mapping[str, ModeReport], reports: Mapping[str, ServiceReport]
+) -> dict[str, ServiceReport]:
+    """With the reason why each is asked there; one that may not be asked here is not set up."""
+    found = {}
+    for service, report in reports.items():
+        mode = modes[service]
+        facts: dict[str, Any] = {"mode": mode.mode.value, "mode_reason": mode.explanation}
+        if mode.refused:
+            facts |= {"status": Status.UNCONFIGURED, "reason": f"{mode.reason}. {mode.refused}"}
+        found[service] = replace(report, stands_in=mode.stands_in, **facts)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

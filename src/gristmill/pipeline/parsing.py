@@ -13,7 +13,6 @@ from gristmill.contract import Operation, R
 from gristmill.errors import (
     DocumentFailed,
     GristmillError,
-    Misconfigured,
     NotFound,
     NotYet,
     QuotaExhausted,
@@ -71,7 +70,8 @@ async def submit_parse(context: Context, work: Work) -> Work | None:
     if parse is None:
         async with context.database.connection() as connection:
             return await step(connection, work, Status.PARSING, "another document has it parsed")
-    _refuse_another_place(context, parse)
+    if _is_elsewhere(context, parse):
+        return await _choose_anew(context, work)
     job = await _lost_job(context, parse) if parse.status == "submitting" else None
     if job is None:
         try:
@@ -106,19 +106,19 @@ async def _asked(context: Context, parse: Parse, operation: Operation[R]) -> R:
     return (await service.execute(operation)).value
 
 
-def _refuse_another_place(context: Context, parse: Parse) -> None:
-    """New jobs go where the present mode has them go; a parse that is under way stays.
-
-    Raises:
-        Misconfigured: the document was to be parsed elsewhere, which the mode does not allow now.
-    """
+def _is_elsewhere(context: Context, parse: Parse) -> bool:
+    """Whether it was to be parsed where the present mode sends nothing, and was not sent yet."""
     options = context.options
     allowed = [each.endpoint for each in (options.parse, options.stand_in) if each is not None]
-    if parse.endpoint not in allowed and parse.status != "submitting":
-        raise Misconfigured(
-            f"It is to be parsed at {parse.endpoint}, and the present mode asks {allowed[0]}.",
-            advice="gristmill mode llamaparse shows why. Switch back, or ingest it again.",
-        )
+    return parse.endpoint not in allowed and parse.status != "submitting"
+
+
+async def _choose_anew(context: Context, work: Work) -> Work:
+    version = replace(work.version, parse_id=None, is_fallback=False)
+    async with context.database.connection() as connection:
+        told = "the mode has changed before it was parsed"
+        work = replace(work, version=version)
+        return await step(connection, work, Status.STORED, told, saved(version))
 
 
 def _stand_in(

@@ -93,7 +93,8 @@ WHERE d.status <> ALL (%(ended)s)
 
 
 _WAKE_PARKED: Final = """
-SELECT wake(d.id, CASE d.stage WHEN 'uploaded' THEN 'host:' || v.host ELSE %(queue)s END)
+SELECT wake(d.id, CASE d.stage WHEN 'uploaded' THEN 'host:' || v.host ELSE %(queue)s END,
+            clock_timestamp() + make_interval(secs => %(after)s))
 FROM documents d JOIN versions v ON v.id = d.building_id
 WHERE d.status = 'parked' AND d.error_kind = ANY (%(kinds)s)
 """
@@ -259,10 +260,13 @@ async def wake_untended(database: Database) -> int:
         return len(await (await connection.execute(_UNTENDED, arguments)).fetchall())
 
 
-async def wake_parked(database: Database, *kinds: str) -> int:
-    """Queues a look at every document that is parked for these kinds of errors; their number."""
+async def wake_parked(database: Database, *kinds: str, after: float = 0.0) -> int:
+    """Queues a look at every document that is parked for these kinds of errors; their number.
+
+    It comes `after` so many seconds, if not before.
+    """
     async with database.connection() as connection:
-        arguments = {"kinds": list(kinds), "queue": QUEUE}
+        arguments = {"kinds": list(kinds), "queue": QUEUE, "after": after}
         return len(await (await connection.execute(_WAKE_PARKED, arguments)).fetchall())
 
 

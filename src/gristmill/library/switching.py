@@ -1,0 +1,62 @@
+"""Switching services to another mode while everything runs, for every process."""
+
+from collections.abc import Mapping, Sequence
+
+from gristmill.contract import Origin, ServiceMode
+from gristmill.costs.budgets import refuse_boundless
+from gristmill.errors import InvalidArgument
+from gristmill.modes import switches
+from gristmill.modes.current import FRESH_SECONDS
+from gristmill.pipeline.runner import SWITCHED
+from gristmill.pipeline.store import wake_parked
+from gristmill.system import PAID, SERVICES, System
+from gristmill.system.places import origin_in
+
+
+async def switch(system: System, mode: ServiceMode, services: Sequence[str]) -> None:
+    """Switches these services, or all, for every process.
+
+    Documents that were parked for the former mode are woken.
+
+    Raises:
+        InvalidArgument: there is no such service.
+        InvalidSettings: a key or a price is missing for it, or this environment does not allow it.
+        Misconfigured: it would spend real money, and nobody has said how much that may be.
+    """
+    chosen = _chosen(services)
+    changed = dict.fromkeys(chosen, mode)
+    now = {name: ruling.mode for name, ruling in (await system.modes.all()).items()}
+    system.settings.checked_in(now | changed)
+    await _refuse_boundless(system, now | changed)
+    await switches.switch(system.database, chosen, mode, system.machine)
+    await _take_effect(system)
+
+
+async def reset(system: System, services: Sequence[str]) -> None:
+    """Leaves these services, or all, to the settings of each process again.
+
+    Raises:
+        InvalidArgument: there is no such service.
+    """
+    await switches.reset(system.database, _chosen(services))
+    await _take_effect(system)
+
+
+def _chosen(services: Sequence[str]) -> Sequence[str]:
+    if unknown := sorted(set(services) - set(SERVICES)):
+        raise InvalidArgument(
+            f"There is no service {unknown[0]!r}; there are: {', '.join(SERVICES)}."
+        )
+    return services or SERVICES
+
+
+async def _refuse_boundless(system: System, modes: Mapping[str, ServiceMode]) -> None:
+    if any(origin_in(modes[name]) is Origin.REAL for name in PAID):
+        await system.seed_limits(Origin.REAL)
+        await refuse_boundless(system.database, Origin.REAL)
+
+
+async def _take_effect(system: System) -> None:
+    system.modes.forget()
+    # Once every process has seen it: one that has not would put them aside again.
+    await wake_parked(system.database, *SWITCHED, after=2 * FRESH_SECONDS)
