@@ -10,6 +10,7 @@ users of the machine, and pages in a browser, reach the port but none of the doc
 import asyncio
 import contextlib
 import os
+import re
 import secrets
 import signal
 import socket
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _START_SECONDS = 30.0
 _PROBE_SECONDS = 2.0
 _LOG_BYTES = 1024 * 1024
+# Of the environment: what programs and their libraries need, and no key of whoever started them.
+_NEEDED = re.compile(r"PATH|HOME|USER|LOGNAME|LANG|LC_\w+|TZ|TMPDIR|(PYTHON|LD_|DYLD_|COV)\w*")
 
 
 class NotStarted(Exception):
@@ -137,6 +140,7 @@ def _spawn(folder: Path, idle_seconds: float) -> subprocess.Popen[bytes]:
             stderr=log,
             start_new_session=True,
             cwd="/",
+            env={name: value for name, value in os.environ.items() if _NEEDED.fullmatch(name)},
         )
 
 

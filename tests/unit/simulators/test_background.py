@@ -50,6 +50,15 @@ async def test_processes_that_start_it_at_once_get_the_same_one_and_it_outlives_
     assert await background.stop(folder) is False
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="an environment is read from /proc")
+async def test_no_key_of_whoever_starts_it_goes_with_it(folder, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-fake-of-the-caller")
+    found = await health(await background.ensure_running(folder))
+    environ = Path(f"/proc/{found['pid']}/environ").read_bytes()
+    assert b"PATH=" in environ
+    assert b"sk-fake-of-the-caller" not in environ
+
+
 async def test_only_who_can_read_its_folder_finds_anything_at_its_port(folder):
     url = await background.ensure_running(folder, idle_seconds=60)
     origin, _, secret = url.rpartition("/")
