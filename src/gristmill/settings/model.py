@@ -1,6 +1,6 @@
 """All settings together: how the pipeline works and what is logged, and what holds between them.
 
-    Installation > Vendors > Settings     one after the other, in the order of the pages about them
+Installation > Vendors > Settings     one after the other, in the order of the pages about them
 """
 
 from collections.abc import Mapping
