@@ -170,13 +170,20 @@ class _RealOnly(Layer):
 
 
 class _Told(Layer):
-    """Says in each result why this service was asked."""
+    """Says why this service is asked, in each result and in the log."""
 
     def __init__(self, next_: ServiceInterface, choice: Choice) -> None:
         super().__init__(next_)
         self._choice = choice
 
     async def execute(self, operation: Operation[R]) -> Result[R]:
+        log.debug(
+            "router.chose",
+            service=operation.service,
+            operation=operation.name,
+            endpoint=self._choice.endpoint,
+            reason=self._choice.reason,
+        )
         return replace(await self.next.execute(operation), choice=self._choice)
 
 

@@ -25,6 +25,9 @@ from gristmill.pipeline.sides import refuse_other_origin
 from gristmill.pipeline.store import Change, step
 from gristmill.services.openai import Embed
 from gristmill.services.openai.batching import Batch, Caps, Plan, divide, most_requests, plan
+from gristmill.telemetry.logging import get_logger
+
+log = get_logger(__name__)
 
 Refusal = InvalidInput | TooLarge
 
@@ -60,6 +63,7 @@ def _may_lack_vectors(context: Context, work: Work, error: GristmillError) -> bo
 
 
 async def _publish_without(context: Context, work: Work, space: int, error: GristmillError) -> Work:
+    log.warning("embed.put_off", error=error.kind, reason=str(error))
     told = f"without its vectors, which follow: {error}"
     changes = chunks.published(space, lacks_vectors=True)
     async with context.database.connection() as connection:

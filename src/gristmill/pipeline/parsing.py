@@ -43,6 +43,9 @@ from gristmill.services.llamaparse import (
     UploadFile,
     job_advice,
 )
+from gristmill.telemetry.logging import get_logger
+
+log = get_logger(__name__)
 
 FIRST_PART: Final = 25  # pages
 
@@ -135,6 +138,7 @@ async def _fall_back(
     context: Context, work: Work, stand_in: ParseOptions, error: GristmillError
 ) -> Work:
     """The document leaves the parser's hands, which have not taken it, for the simulator's."""
+    log.warning("parse.fell_back", to=stand_in.endpoint, error=error.kind, reason=str(error))
     fingerprint = stand_in.fingerprint(work.version.sha256)
     async with context.database.transaction() as connection:
         parse = await parses.find_or_add(connection, work, fingerprint, stand_in)
