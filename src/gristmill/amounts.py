@@ -1,11 +1,13 @@
 """Amounts of money as text, and back: whole nano-dollars inside, dollars outside."""
 
+import re
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from gristmill.errors import InvalidArgument
 
 NANO: Final = 10**9
+_GROUPED: Final = re.compile(r"[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?")
 MOST_DOLLARS: Final = 10**9  # beyond this an amount is a slip of the keyboard
 
 
@@ -23,7 +25,7 @@ def nano_dollars(text: str) -> int:
         InvalidArgument: it is no amount, negative, absurd, or finer than a nano-dollar.
     """
     try:
-        amount = Decimal(text.strip().removeprefix("$").replace(",", "").strip())
+        amount = Decimal(_ungrouped(text.strip().removeprefix("$").strip()))
     except InvalidOperation:
         amount = Decimal("NaN")
     if not amount.is_finite() or not 0 <= amount <= MOST_DOLLARS:
@@ -32,3 +34,8 @@ def nano_dollars(text: str) -> int:
     if nano != int(nano):
         raise InvalidArgument(f"{text!r} is finer than a nano-dollar, $0.000000001.")
     return int(nano)
+
+
+def _ungrouped(text: str) -> str:
+    """Without the commas between thousands; any other comma may be meant as a point."""
+    return text.replace(",", "") if _GROUPED.fullmatch(text) else text

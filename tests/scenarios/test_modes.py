@@ -13,6 +13,9 @@ from waits import shorten
 from gristmill import DocumentStatus, Gristmill, Origin, ServiceMode, Settings
 from gristmill.costs.budgets import Limit
 from gristmill.errors import CollectionError, InvalidArgument, Misconfigured
+from gristmill.pipeline import intake
+from gristmill.pipeline.document import ENDED
+from gristmill.services.openai import Embed
 from gristmill.settings import InvalidSettings
 
 SettingsIn = Callable[..., Settings]
@@ -268,3 +271,74 @@ async def test_the_database_refuses_what_would_pass_a_simulated_vector_off_as_re
         )
         with pytest.raises(psycopg.IntegrityError):
             await rows(mill, statement + " RETURNING 1")
+
+
+async def test_a_submit_that_was_lost_is_not_made_again_in_a_mode_that_forbids_it(
+    settings_in: SettingsIn, write_pdf: WritePdf, vendor: SimulatorControl
+) -> None:
+    vendor.fault(SUBMIT, "drop_before")
+    async with Gristmill(settings_in("real")) as mill:
+        await shorten(mill)
+        await mill.register(write_pdf("a.pdf", "Barley."))
+        async with (await mill._system.worker()).running():
+            await _until(mill, lambda d: d.error_kind in ("OutcomeUnknown", "NotYet"))
+            await mill.switch_mode(ServiceMode.MOCK)
+            await _until(mill, lambda d: d.error_kind == "Misconfigured")
+    assert vendor.calls(SUBMIT) == 1
+
+
+async def test_where_nothing_can_stand_in_the_parser_is_asked_again(
+    settings_in: SettingsIn,
+    write_pdf: WritePdf,
+    vendor: SimulatorControl,
+    simulator: SimulatorControl,
+) -> None:
+    down(vendor, UPLOAD)
+    down(simulator, UPLOAD)
+    async with Gristmill(settings_in("hybrid", GRISTMILL_BREAKER_SECONDS="1")) as mill:
+        await shorten(mill)
+        await mill.register(write_pdf("a.pdf", "Barley."))
+        async with (await mill._system.worker()).running():
+            await _until(mill, lambda d: "Nothing stands in" in (d.error or ""))
+            vendor.clear_faults()
+            (document,) = await mill.documents()
+            await intake.retry(mill._system.database, [document.id], failed=False)
+            await _until(mill, lambda d: d.status in ENDED or d.stage == "parsing")
+            await _until(mill, lambda d: d.status is DocumentStatus.READY)
+    assert simulator.calls(SUBMIT) == 0
+
+
+async def test_a_deleted_document_leaves_nothing_at_the_parser_that_it_left_in_an_outage(
+    settings_in: SettingsIn, write_pdf: WritePdf, vendor: SimulatorControl
+) -> None:
+    down(vendor, SUBMIT)
+    async with Gristmill(settings_in("hybrid")) as mill:
+        await shorten(mill)
+        (document,) = (await mill.ingest(write_pdf("a.pdf", "Barley."))).documents
+        vendor.clear_faults()
+        await mill.delete(document.id)
+        async with (await mill._system.worker()).running(), asyncio.timeout(20):
+            while vendor.calls("llamacloud.files.delete") == 0:
+                await asyncio.sleep(0.02)
+
+
+async def test_nothing_real_is_billed_before_somebody_has_set_a_limit(
+    settings_in: SettingsIn, vendor: SimulatorControl
+) -> None:
+    async with Gristmill(settings_in("real", GRISTMILL_BUDGET="")) as mill:
+        services = await mill.services()
+        with pytest.raises(Misconfigured, match="no limit is set"):
+            await services.execute(Embed(("barley",), "text-embedding-3-small", 1536, (2,)))
+        await mill.set_budget(Limit("global", "day", 10**9))
+        answer = await services.execute(Embed(("barley",), "text-embedding-3-small", 1536, (2,)))
+        assert answer.origin is Origin.REAL
+    assert vendor.calls(EMBED) == 1
+
+
+async def test_a_tracker_spends_the_money_of_the_mode_that_is(settings_in: SettingsIn) -> None:
+    async with Gristmill(settings_in("mock")) as mill:
+        await mill.budget()
+        await mill.switch_mode(ServiceMode.REAL)
+        await mill.set_budget(Limit("global", "day", 10**9))
+        limits = {each.origin: each.limit for each in await mill.budget()}
+        assert limits[Origin.REAL] == 10**9

@@ -9,6 +9,7 @@ from gristmill.contract import ServiceMode
 from gristmill.errors import InvalidArgument
 from gristmill.library import Gristmill
 from gristmill.library.modes import ModeReport
+from gristmill.system import SERVICES
 
 MODES: Final = tuple(mode.value for mode in ServiceMode)
 STYLES: Final = {
@@ -20,7 +21,7 @@ STYLES: Final = {
 
 async def mode(words: list[str], *, reset: bool, as_json: bool) -> int:
     """Prints the modes, after switching or resetting what is asked for."""
-    services, wanted = _asked(words)
+    services, wanted = _asked([word.lower() for word in words])
     if reset and wanted:
         raise InvalidArgument("Switch to a mode or --reset: choose one.")
     async with Gristmill() as mill:
@@ -30,10 +31,6 @@ async def mode(words: list[str], *, reset: bool, as_json: bool) -> int:
             await mill.reset_mode(*services)
         reports = await mill.modes()
     chosen = {name: each for name, each in reports.items() if not services or name in services}
-    if services and not chosen:
-        raise InvalidArgument(
-            f"There is no service {services[0]!r}; there are: {', '.join(reports)}."
-        )
     if as_json:
         print_json(chosen)
     else:
@@ -47,6 +44,11 @@ def _asked(words: list[str]) -> tuple[list[str], ServiceMode | None]:
     services = [word for word in words if word not in MODES]
     if len(modes) > 1 or (modes and words[-1] != modes[0]):
         raise InvalidArgument(f"Say the services, then one mode: {', '.join(MODES)}.")
+    if unknown := [word for word in services if word not in SERVICES]:
+        raise InvalidArgument(
+            f"{unknown[0]!r} is neither a service ({', '.join(SERVICES)}) nor a mode"
+            f" ({', '.join(MODES)})."
+        )
     return services, ServiceMode(modes[0]) if modes else None
 
 

@@ -9,6 +9,7 @@ from gristmill.modes import switches
 from gristmill.modes.current import FRESH_SECONDS
 from gristmill.pipeline.runner import SWITCHED
 from gristmill.pipeline.store import wake_parked
+from gristmill.settings.values import InvalidSettings, Problem
 from gristmill.system import PAID, SERVICES, System
 from gristmill.system.places import origin_in
 
@@ -26,7 +27,7 @@ async def switch(system: System, mode: ServiceMode, services: Sequence[str]) -> 
     chosen = _chosen(services)
     changed = dict.fromkeys(chosen, mode)
     now = {name: ruling.mode for name, ruling in (await system.modes.all()).items()}
-    system.settings.checked_in(now | changed)
+    _refuse_unready(system, now, now | changed)
     await _refuse_boundless(system, now | changed)
     await switches.switch(system.database, chosen, mode, system.machine)
     await _take_effect(system)
@@ -40,6 +41,26 @@ async def reset(system: System, services: Sequence[str]) -> None:
     """
     await switches.reset(system.database, _chosen(services))
     await _take_effect(system)
+
+
+def _refuse_unready(
+    system: System, now: Mapping[str, ServiceMode], then: Mapping[str, ServiceMode]
+) -> None:
+    """Refuses for what the switch would make wrong, not for what is so already."""
+    try:
+        system.settings.checked_in(then)
+    except InvalidSettings as found:
+        new = [each for each in found.problems if each not in _problems(system, now)]
+        if new:
+            raise InvalidSettings(tuple(new)) from None
+
+
+def _problems(system: System, modes: Mapping[str, ServiceMode]) -> tuple[Problem, ...]:
+    try:
+        system.settings.checked_in(modes)
+    except InvalidSettings as found:
+        return found.problems
+    return ()
 
 
 def _chosen(services: Sequence[str]) -> Sequence[str]:
@@ -58,5 +79,6 @@ async def _refuse_boundless(system: System, modes: Mapping[str, ServiceMode]) ->
 
 async def _take_effect(system: System) -> None:
     system.modes.forget()
+    await system.modes.all()
     # Once every process has seen it: one that has not would put them aside again.
     await wake_parked(system.database, *SWITCHED, after=2 * FRESH_SECONDS)

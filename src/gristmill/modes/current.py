@@ -82,7 +82,8 @@ class Modes:
         looked_at = self._clock()
         try:
             told = await switches.told(self._database)
-        except DatabaseUnavailable:
+        except DatabaseUnavailable:  # asked again in a moment, not by everybody who waits
+            self._looked_at = looked_at
             return
         self._looked_at = looked_at
         self._tell(self._ruled(told.switches))

@@ -63,8 +63,9 @@ FROM documents d, unnest(%(contents)s::text[], %(fingerprints)s::text[]) AS f (c
 WHERE d.collection_id = %(collection)s AND d.published_id = v.id AND f.content = v.sha256
 """
 _PUBLISHED_DOCUMENTS: Final = """
-UPDATE documents d SET status = 'ready_incomplete', stage = 'ready_incomplete', attempts = 0,
-    next_try = NULL, error_kind = NULL, error = NULL, advice = NULL, updated_at = clock_timestamp()
+UPDATE documents d SET claim = claim + 1, status = 'ready_incomplete', stage = 'ready_incomplete',
+    attempts = 0, next_try = NULL, error_kind = NULL, error = NULL, advice = NULL,
+    updated_at = clock_timestamp()
 FROM versions v
 WHERE d.collection_id = %(collection)s AND v.id = d.published_id AND d.building_id = v.id
   AND (v.is_fallback OR v.lacks_vectors OR d.status <> ALL (%(published)s))
@@ -90,7 +91,8 @@ WITH again AS (
     WHERE v.id = ANY (%(versions)s) AND o.id = v.id AND f.content = v.sha256
     RETURNING v.id, v.host, CASE WHEN s.is_stored THEN 'stored' ELSE 'uploaded' END AS stage
 ), moved AS (
-    UPDATE documents d SET stage = again.stage, attempts = 0, next_try = NULL,
+    UPDATE documents d SET claim = claim + 1, stage = again.stage, attempts = 0,
+        next_try = NULL,
         status = CASE WHEN d.status = ANY (%(ended)s) THEN d.status ELSE again.stage END,
         error_kind = CASE WHEN d.status = ANY (%(ended)s) THEN d.error_kind END,
         error = CASE WHEN d.status = ANY (%(ended)s) THEN d.error END,

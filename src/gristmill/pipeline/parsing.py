@@ -11,8 +11,10 @@ from typing import Final
 
 from gristmill.contract import Operation, R
 from gristmill.errors import (
+    DatabaseUnavailable,
     DocumentFailed,
     GristmillError,
+    LostClaim,
     NotFound,
     NotYet,
     QuotaExhausted,
@@ -29,6 +31,7 @@ from gristmill.pipeline.parse_failures import (
     is_worth_another,
 )
 from gristmill.pipeline.parses import Parse
+from gristmill.pipeline.sides import refuse_other_origin
 from gristmill.pipeline.store import backoff, saved, step
 from gristmill.pipeline.tokens import clean
 from gristmill.policies.deadline import within
@@ -46,6 +49,9 @@ from gristmill.services.llamaparse import (
 from gristmill.telemetry.logging import get_logger
 
 log = get_logger(__name__)
+
+STAND_IN_SECONDS: Final = 60.0  # between two tries to have the simulator stand in
+PASSING: Final = (LostClaim, DatabaseUnavailable)  # not about whoever reads
 
 FIRST_PART: Final = 25  # pages
 
@@ -73,18 +79,20 @@ async def submit_parse(context: Context, work: Work) -> Work | None:
     if parse is None:
         async with context.database.connection() as connection:
             return await step(connection, work, Status.PARSING, "another document has it parsed")
-    if _is_elsewhere(context, parse):
-        return await _choose_anew(context, work)
     job = await _lost_job(context, parse) if parse.status == "submitting" else None
-    if job is None:
+    if job is not None:
+        await _adopt(context, work, job)
+    elif _is_elsewhere(context, parse):
+        return await _choose_anew(context, work, "the mode has changed before it was parsed")
+    else:
+        refuse_other_origin(context, work)
         try:
             job = await _submit(context, work, parse)
         except GristmillError as error:
-            if (stand_in := _stand_in(context, work, parse, error)) is None:
-                raise
-            return await _fall_back(context, work, stand_in, error)
-    else:
-        await _adopt(context, work, job)
+            if (stand_in := _stand_in(context, work, parse, error)) is not None:
+                return await _fall_back(context, work, stand_in, error)
+            await _leave_stand_in(context, work, error)
+            raise
     async with context.database.connection() as connection:
         submitted = parses.submitted_as(parse, job.id)
         await step(connection, work, Status.PARSING, f"job {job.id}", submitted)
@@ -110,16 +118,15 @@ async def _asked(context: Context, parse: Parse, operation: Operation[R]) -> R:
 
 
 def _is_elsewhere(context: Context, parse: Parse) -> bool:
-    """Whether it was to be parsed where the present mode sends nothing, and was not sent yet."""
+    """Whether it was to be parsed where the present mode sends nothing."""
     options = context.options
     allowed = [each.endpoint for each in (options.parse, options.stand_in) if each is not None]
-    return parse.endpoint not in allowed and parse.status != "submitting"
+    return parse.endpoint not in allowed
 
 
-async def _choose_anew(context: Context, work: Work) -> Work:
+async def _choose_anew(context: Context, work: Work, told: str) -> Work:
     version = replace(work.version, parse_id=None, is_fallback=False)
     async with context.database.connection() as connection:
-        told = "the mode has changed before it was parsed"
         work = replace(work, version=version)
         return await step(connection, work, Status.STORED, told, saved(version))
 
@@ -129,7 +136,7 @@ def _stand_in(
 ) -> ParseOptions | None:
     """What reads the document in place of the parser; None where it must wait for the parser."""
     stand_in = context.options.stand_in
-    if stand_in is None or not error.is_outage or work.version.is_repair:
+    if stand_in is None or not error.is_outage or work.version.is_repair or parse.read_to:
         return None
     return stand_in if parse.endpoint != stand_in.endpoint else None
 
@@ -147,6 +154,21 @@ async def _fall_back(
         reached = Status.PARSED if parse.status == "stored" else Status.PARSE_QUEUED
         told = f"falls back to the simulator: {error}"
         return await step(connection, work, reached, told, saved(version))
+
+
+async def _leave_stand_in(context: Context, work: Work, error: GristmillError) -> None:
+    """What cannot be had in the parser's place leads back to the parser, which may serve by now.
+
+    Raises:
+        NotYet: the next look begins there.
+    """
+    if not work.version.is_fallback or not error.no_effect or isinstance(error, PASSING):
+        return
+    await _choose_anew(context, work, f"nothing stands in for the parser: {error}")
+    raise NotYet(
+        f"Nothing stands in for the parser, which is asked again: {error}",
+        retry_after=STAND_IN_SECONDS,
+    ) from error
 
 
 async def _adopt(context: Context, work: Work, job: ParseJob) -> None:
@@ -253,7 +275,9 @@ async def _try_again(context: Context, work: Work, parse: Parse) -> None:
     """
     reason = parse.error or ""
     if not is_worth_another(reason, parse.attempts):
-        raise _failure(reason, parse.attempts)
+        failed = _failure(reason, parse.attempts)
+        await _leave_stand_in(context, work, failed)
+        raise failed
     async with context.database.connection() as connection:
         if await parses.drive(connection, work) is None:
             return

@@ -8,7 +8,8 @@ removed from storage, then forgotten: whatever stops in between is finished by a
 from collections.abc import Sequence
 from typing import Final
 
-from gristmill.database.engine import Connection
+from gristmill.database.engine import Connection, Row
+from gristmill.errors import DatabaseUnavailable, GristmillError
 from gristmill.pipeline import ended_jobs
 from gristmill.pipeline.context import Context
 from gristmill.services.supabase import RemoveObjects
@@ -17,9 +18,13 @@ _LOCK_OBJECTS: Final = """
 SELECT o.id FROM objects o
 WHERE o.id IN (SELECT object_id FROM versions WHERE document_id = %s) ORDER BY o.id FOR UPDATE
 """
+# Also those that it handed over, or meant to, before another one took their place.
 _LOCK_PARSES: Final = """
-SELECT p.id FROM parses p
-WHERE p.id IN (SELECT parse_id FROM versions WHERE document_id = %s) ORDER BY p.id FOR UPDATE
+WITH document AS (SELECT %s::text AS id)
+SELECT p.id FROM parses p, document
+WHERE p.driver = document.id
+   OR p.id IN (SELECT v.parse_id FROM versions v WHERE v.document_id = document.id)
+ORDER BY p.id FOR UPDATE OF p
 """
 _MARK: Final = """
 UPDATE objects o SET removing_since = clock_timestamp() WHERE o.id = ANY (%s)
@@ -102,11 +107,25 @@ async def remove_marked(context: Context, *, stale_seconds: float = STALE_SECOND
     async with context.database.connection() as connection:
         cursor = await connection.execute(_MARKED, (reached, stale_seconds, AT_ONCE))
         marked = await cursor.fetchall()
+    failures: dict[str, GristmillError] = {}
     for row in marked:
-        removal = RemoveObjects(bucket=row["bucket"], keys=(row["key"],))
-        await context.services.at(removal.service, row["endpoint"]).execute(removal)
-        await _forget(context, [row["id"]])
+        if row["endpoint"] in failures:
+            continue
+        try:
+            await _remove(context, row)
+        except DatabaseUnavailable:
+            raise
+        except GristmillError as error:  # the files of the other storage can go
+            failures[row["endpoint"]] = error
+    if failures:
+        raise next(iter(failures.values()))
     return len(marked)
+
+
+async def _remove(context: Context, row: Row) -> None:
+    removal = RemoveObjects(bucket=row["bucket"], keys=(row["key"],))
+    await context.services.at(removal.service, row["endpoint"]).execute(removal)
+    await _forget(context, [row["id"]])
 
 
 async def _forget(context: Context, ids: Sequence[int]) -> None:

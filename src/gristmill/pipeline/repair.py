@@ -119,15 +119,16 @@ WITH chosen AS (
 SELECT id AS document_id, wake(id, %(queue)s) FROM moved
 """
 
-# Fresh work that waits for money is to be given it before any repair. While nothing is degraded,
-# no document is looked at.
+# Fresh work that waits for money is to be given it before any repair; what waits for another
+# machine, or for a person, holds none up. While nothing is degraded, no document is looked at.
 _SITUATION: Final = """
 WITH degraded AS MATERIALIZED (
     SELECT EXISTS (SELECT FROM versions WHERE is_fallback OR lacks_vectors) AS found)
 SELECT (SELECT found FROM degraded) AS is_degraded,
-       count(*) FILTER (WHERE v.is_repair) AS repairs,
+       count(*) FILTER (WHERE v.is_repair AND d.status <> 'parked') AS repairs,
        count(*) FILTER (WHERE NOT v.is_repair
-           AND (d.status <> 'parked' OR d.error_kind = 'BudgetExceeded')) AS fresh
+           AND (d.status <> 'parked' OR d.error_kind = 'BudgetExceeded')
+           AND (d.stage <> 'uploaded' OR v.host = %(host)s)) AS fresh
 FROM documents d JOIN versions v ON v.id = d.building_id
 WHERE (SELECT found FROM degraded) AND d.status <> ALL (%(ended)s)
 """
@@ -251,7 +252,7 @@ async def begin_some(context: Context, *, seconds: float = STEADY_SECONDS) -> li
     Raises:
         Misconfigured: work cannot go on in the present modes.
     """
-    if not (room := (await situation(context.database)).room):
+    if not (room := (await situation(context.database, context.host)).room):
         return []
     present = await context.current()
     steady = await snapshots.steady(context.database, _places(present.options))
@@ -260,10 +261,11 @@ async def begin_some(context: Context, *, seconds: float = STEADY_SECONDS) -> li
     return await begin(present, found)
 
 
-async def situation(database: Database) -> Situation:
-    """What is unfinished now."""
+async def situation(database: Database, host: str) -> Situation:
+    """What is unfinished now, as seen from the home `host`."""
+    arguments = {"ended": ENDED_NAMES, "host": host}
     async with database.connection() as connection:
-        row = await (await connection.execute(_SITUATION, {"ended": ENDED_NAMES})).fetchone()
+        row = await (await connection.execute(_SITUATION, arguments)).fetchone()
     if row is None:
         raise AssertionError("a sum has a row")
     return Situation(**row)

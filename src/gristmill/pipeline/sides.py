@@ -1,5 +1,7 @@
 """What a document may be given in the present modes: nothing of the other origin."""
 
+from shlex import quote
+
 from gristmill.contract import Origin
 from gristmill.errors import Misconfigured
 from gristmill.pipeline.context import Context
@@ -18,7 +20,7 @@ def refuse_other_origin(context: Context, work: Work) -> None:
             f"The collection {work.collection!r} holds {work.origin} vectors, and the mode of"
             f" openai brings {space.origin} ones.",
             advice="gristmill mode openai shows why. Switch back, or make the collection real:"
-            f" gristmill collection make-real {work.collection!r}.",
+            f" gristmill collection make-real {quote(work.collection)}",
         )
 
 

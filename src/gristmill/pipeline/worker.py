@@ -138,6 +138,8 @@ class Worker:
                     log.warning("worker.chore_failed", error=str(error))
                     if isinstance(error, DatabaseUnavailable):
                         self._context.database.note(error)
+                except Exception:  # a defect of ours: the other chores go on
+                    log.exception("worker.chore_defect")
 
 
 async def _run_engine(engine: Engine) -> None:

@@ -258,13 +258,16 @@ class System:
         return Origin.SIMULATED if modes == {ServiceMode.MOCK} else Origin.REAL
 
     async def _refuse_boundless(self) -> None:
+        await self._refuse_boundless_of(self.money)
+
+    async def _refuse_boundless_of(self, money: Origin) -> None:
         """Looked for once: a limit can be changed later, but the last one not be removed."""
         from gristmill.costs.budgets import refuse_boundless
 
-        if self.money not in self._bounded:
-            await self.seed_limits(self.money)
-            await refuse_boundless(self.database, self.money)
-            self._bounded.add(self.money)
+        if money not in self._bounded:
+            await self.seed_limits(money)
+            await refuse_boundless(self.database, money)
+            self._bounded.add(money)
 
     def _build_services(self) -> "ServiceSet":
         from gristmill.system.services import Parts, ServiceSet
@@ -278,6 +281,7 @@ class System:
             closing=self._stack,
             simulator_url=self.simulator_url,
             on_recovery=self._recovered.set,
+            refuse_boundless=partial(self._refuse_boundless_of, Origin.REAL),
         )
         return ServiceSet(parts)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from gristmill.contract import Origin, ServiceInterface
+from gristmill.contract import Operation, Origin, R, Result, ServiceInterface
 from gristmill.costs.ledger import Ledger
 from gristmill.costs.prices import Prices
 from gristmill.database.engine import Database
@@ -20,6 +20,7 @@ from gristmill.health.hearing import Hearing
 from gristmill.health.monitor import Monitor, Watched
 from gristmill.modes.current import Modes
 from gristmill.policies import stack
+from gristmill.policies.layer import Layer
 from gristmill.quotas.turns import Turns
 from gristmill.router import ServiceRouter, Side, Sides
 from gristmill.services.adapter import Adapter, Endpoint
@@ -38,7 +39,8 @@ class Parts:
     """What the services are built from; they are closed with `closing`.
 
     `simulator_url` starts the simulators if need be; `on_recovery` hears that a service serves
-    again after it was left alone.
+    again after it was left alone. `refuse_boundless` raises Misconfigured unless a person has said
+    how much real money may be spent.
     """
 
     settings: Settings
@@ -49,6 +51,7 @@ class Parts:
     closing: AsyncExitStack
     simulator_url: Callable[[], Awaitable[str]]
     on_recovery: Callable[[], None]
+    refuse_boundless: Callable[[], Awaitable[None]]
 
 
 class ServiceSet:
@@ -73,7 +76,8 @@ class ServiceSet:
         self.router = ServiceRouter(
             {
                 service: Sides(
-                    _side(watched[service, Origin.SIMULATED]), _side(watched[service, Origin.REAL])
+                    _side(watched[service, Origin.SIMULATED]),
+                    _bounded(watched[service, Origin.REAL], parts.refuse_boundless),
                 )
                 for service in SERVICES
             },
@@ -172,6 +176,25 @@ class _Simulators:
 
 def _side(watched: Watched) -> Side:
     return Side(watched.endpoint, watched.guarded)
+
+
+def _bounded(watched: Watched, refuse_boundless: Callable[[], Awaitable[None]]) -> Side:
+    return Side(watched.endpoint, _Bounded(watched.guarded, refuse_boundless))
+
+
+class _Bounded(Layer):
+    """Nothing real that is billed leaves before somebody has said how much it may cost in all."""
+
+    def __init__(
+        self, next_: ServiceInterface, refuse_boundless: Callable[[], Awaitable[None]]
+    ) -> None:
+        super().__init__(next_)
+        self._refuse_boundless = refuse_boundless
+
+    async def execute(self, operation: Operation[R]) -> Result[R]:
+        if not operation.worst_case().is_free:
+            await self._refuse_boundless()
+        return await self.next.execute(operation)
 
 
 def _real(service: str, settings: Settings) -> Endpoint:
