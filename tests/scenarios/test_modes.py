@@ -119,7 +119,7 @@ async def test_production_never_uses_a_simulator_that_another_process_switched_t
 ) -> None:
     production = settings_in("real", GRISTMILL_ENVIRONMENT="production")
     async with Gristmill(settings_in("real")) as other, Gristmill(production) as mill:
-        with pytest.raises(InvalidSettings, match="simulator may not answer"):
+        with pytest.raises(Misconfigured, match="simulator may not answer"):
             await mill.switch_mode(ServiceMode.MOCK)
         await other.switch_mode(ServiceMode.MOCK)
         mill._system.modes.forget()

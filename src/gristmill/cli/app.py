@@ -281,7 +281,7 @@ def doctor(json: Json = False) -> None:
     """
     from gristmill.cli.doctor import doctor
 
-    run(doctor(as_json=json), as_json=json)
+    run(doctor(as_json=json), as_json=json, needs_settings=False)
 
 
 @app.command(epilog='Example:  eval "$(gristmill simulate --port 9000 --print-env)"')

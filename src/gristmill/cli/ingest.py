@@ -109,15 +109,15 @@ class Lines:
     """For logs and pipes: a line for each document as it comes to rest, and now and then totals."""
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self._told: dict[str, DocumentStatus] = {}
         self._totals_at = TOLD_SECONDS
         self._problem: str | None = None
 
     def __call__(self, progress: Progress) -> None:
         for document in progress.documents:
             rests = document.status in ENDED or document.status is DocumentStatus.PARKED
-            if rests and document.id not in self._told:
-                self._told.add(document.id)
+            if rests and self._told.get(document.id) is not document.status:
+                self._told[document.id] = document.status
                 console.print(_line(document), soft_wrap=True)
         if progress.problem not in (None, self._problem):
             console.print(f"[yellow]{one_line(progress.problem)}[/]", soft_wrap=True)
@@ -131,6 +131,8 @@ def _line(document: DocumentSummary) -> str:
     facts = [status_of(document), document.id, one_line(document.source)]
     if document.status in PUBLISHED:
         facts.append(f"{_size(document)}, {cost(document)}")
+    elif document.error:
+        facts.append(one_line(document.error))
     return "  ".join(facts)
 
 
@@ -187,7 +189,7 @@ def totals(progress: Progress) -> str:
         count(pages, "page"),
         count(passages, "passage"),
         _cost(progress.entries, progress.documents),
-        _left(_share(progress), progress.elapsed),
+        _left(progress),
     ]
     return ", ".join(parts)
 
@@ -225,8 +227,11 @@ def _tenths(document: DocumentSummary) -> int:
     return 10 if document.status in ENDED else ROAD.get(document.stage, 0)
 
 
-def _left(share: float, elapsed: float) -> str:
-    if share <= 0.02 or share >= 1 or elapsed < 2:  # too early to tell, or over
+def _left(progress: Progress) -> str:
+    share, elapsed = _share(progress), progress.elapsed
+    working = [d.status for d in progress.documents if d.status not in ENDED]
+    waits = bool(working) and set(working) == {DocumentStatus.PARKED}
+    if share <= 0.02 or share >= 1 or elapsed < 2 or waits:  # too early to tell, or over
         return f"{elapsed:.0f} s"
     return f"{elapsed:.0f} s, about {max(1, elapsed * (1 - share) / share):.0f} s left"
 

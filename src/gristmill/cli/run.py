@@ -27,7 +27,13 @@ def version(value: bool) -> None:
         raise typer.Exit
 
 
-def run(command: Coroutine[Any, Any, int], *, as_json: bool, stopped: str = _STOPPED) -> None:
+def run(
+    command: Coroutine[Any, Any, int],
+    *,
+    as_json: bool,
+    stopped: str = _STOPPED,
+    needs_settings: bool = True,
+) -> None:
     """Runs a command to its end, and exits with its code.
 
     An error is told in a sentence with what to do, or as one JSON document. Ctrl-C ends cleanly,
@@ -38,7 +44,7 @@ def run(command: Coroutine[Any, Any, int], *, as_json: bool, stopped: str = _STO
     from gristmill.errors import GristmillError, InvalidArgument
 
     try:
-        _configure_logs()
+        _configure_logs(needs_settings=needs_settings)
         code = _run(command, stopped)
     except InvalidArgument as error:
         tell_invalid(str(error), as_json=as_json)
@@ -110,12 +116,18 @@ def _end_at_once(stopped: str) -> None:
     os._exit(INTERRUPTED)
 
 
-def _configure_logs() -> None:
+def _configure_logs(*, needs_settings: bool) -> None:
     """Sends logs to standard error, if somebody asked for them: a command tells its own outcome."""
-    from gristmill.settings import Source, load_settings
+    from gristmill.settings import InvalidSettings, Source, load_settings
     from gristmill.telemetry.logging import configure
 
-    settings = load_settings()
+    try:
+        settings = load_settings()
+    except InvalidSettings:
+        if needs_settings:
+            raise
+        configure("CRITICAL", "console")
+        return
     rows = {row.name: row for row in settings.describe()}
     asked = rows["GRISTMILL_LOG_LEVEL"].source is not Source.DEFAULT
     as_json = settings.log_format == "json"

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from gristmill.contract import Origin, ServiceMode
 from gristmill.costs.budgets import refuse_boundless
-from gristmill.errors import InvalidArgument
+from gristmill.errors import InvalidArgument, Misconfigured
 from gristmill.modes import switches
 from gristmill.modes.current import FRESH_SECONDS
 from gristmill.pipeline.runner import SWITCHED
 from gristmill.pipeline.store import wake_parked
+from gristmill.settings.rules import refusal
 from gristmill.settings.values import InvalidSettings, Problem
 from gristmill.system import PAID, SERVICES, System
 from gristmill.system.places import origin_in
@@ -21,10 +22,12 @@ async def switch(system: System, mode: ServiceMode, services: Sequence[str]) -> 
 
     Raises:
         InvalidArgument: there is no such service.
-        InvalidSettings: a key or a price is missing for it, or this environment does not allow it.
-        Misconfigured: it would spend real money, and nobody has said how much that may be.
+        InvalidSettings: a key or a price is missing for it.
+        Misconfigured: this environment does not allow it; or it would spend real money, and nobody
+            has said how much that may be.
     """
     chosen = _chosen(services)
+    _refuse_here(system, mode)
     changed = dict.fromkeys(chosen, mode)
     now = {name: ruling.mode for name, ruling in (await system.modes.all()).items()}
     _refuse_unready(system, now, now | changed)
@@ -41,6 +44,12 @@ async def reset(system: System, services: Sequence[str]) -> None:
     """
     await switches.reset(system.database, _chosen(services))
     await _take_effect(system)
+
+
+def _refuse_here(system: System, mode: ServiceMode) -> None:
+    if (refused := refusal(system.settings, mode)) is not None:
+        wrong, right, _ = refused
+        raise Misconfigured(f"Nothing was switched to {mode}: {wrong}", advice=f"Right: {right}.")
 
 
 def _refuse_unready(
