@@ -13,8 +13,6 @@ from waits import shorten
 from gristmill import DocumentStatus, Gristmill, Origin, ServiceMode, Settings
 from gristmill.costs.budgets import Limit
 from gristmill.errors import CollectionError, InvalidArgument, Misconfigured
-from gristmill.pipeline import intake
-from gristmill.pipeline.document import ENDED
 from gristmill.services.openai import Embed
 from gristmill.settings import InvalidSettings
 
@@ -285,27 +283,6 @@ async def test_a_submit_that_was_lost_is_not_made_again_in_a_mode_that_forbids_i
             await mill.switch_mode(ServiceMode.MOCK)
             await _until(mill, lambda d: d.error_kind == "Misconfigured")
     assert vendor.calls(SUBMIT) == 1
-
-
-async def test_where_nothing_can_stand_in_the_parser_is_asked_again(
-    settings_in: SettingsIn,
-    write_pdf: WritePdf,
-    vendor: SimulatorControl,
-    simulator: SimulatorControl,
-) -> None:
-    down(vendor, UPLOAD)
-    down(simulator, UPLOAD)
-    async with Gristmill(settings_in("hybrid", GRISTMILL_BREAKER_SECONDS="1")) as mill:
-        await shorten(mill)
-        await mill.register(write_pdf("a.pdf", "Barley."))
-        async with (await mill._system.worker()).running():
-            await _until(mill, lambda d: "Nothing stands in" in (d.error or ""))
-            vendor.clear_faults()
-            (document,) = await mill.documents()
-            await intake.retry(mill._system.database, [document.id], failed=False)
-            await _until(mill, lambda d: d.status in ENDED or d.stage == "parsing")
-            await _until(mill, lambda d: d.status is DocumentStatus.READY)
-    assert simulator.calls(SUBMIT) == 0
 
 
 async def test_a_deleted_document_leaves_nothing_at_the_parser_that_it_left_in_an_outage(

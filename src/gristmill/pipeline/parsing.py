@@ -11,10 +11,8 @@ from typing import Final
 
 from gristmill.contract import Operation, R
 from gristmill.errors import (
-    DatabaseUnavailable,
     DocumentFailed,
     GristmillError,
-    LostClaim,
     NotFound,
     NotYet,
     QuotaExhausted,
@@ -49,9 +47,6 @@ from gristmill.services.llamaparse import (
 from gristmill.telemetry.logging import get_logger
 
 log = get_logger(__name__)
-
-STAND_IN_SECONDS: Final = 60.0  # between two tries to have the simulator stand in
-PASSING: Final = (LostClaim, DatabaseUnavailable)  # not about whoever reads
 
 FIRST_PART: Final = 25  # pages
 
@@ -91,7 +86,6 @@ async def submit_parse(context: Context, work: Work) -> Work | None:
         except GristmillError as error:
             if (stand_in := _stand_in(context, work, parse, error)) is not None:
                 return await _fall_back(context, work, stand_in, error)
-            await _leave_stand_in(context, work, error)
             raise
     async with context.database.connection() as connection:
         submitted = parses.submitted_as(parse, job.id)
@@ -154,21 +148,6 @@ async def _fall_back(
         reached = Status.PARSED if parse.status == "stored" else Status.PARSE_QUEUED
         told = f"falls back to the simulator: {error}"
         return await step(connection, work, reached, told, saved(version))
-
-
-async def _leave_stand_in(context: Context, work: Work, error: GristmillError) -> None:
-    """What cannot be had in the parser's place leads back to the parser, which may serve by now.
-
-    Raises:
-        NotYet: the next look begins there.
-    """
-    if not work.version.is_fallback or not error.no_effect or isinstance(error, PASSING):
-        return
-    await _choose_anew(context, work, f"nothing stands in for the parser: {error}")
-    raise NotYet(
-        f"Nothing stands in for the parser, which is asked again: {error}",
-        retry_after=STAND_IN_SECONDS,
-    ) from error
 
 
 async def _adopt(context: Context, work: Work, job: ParseJob) -> None:
@@ -275,9 +254,7 @@ async def _try_again(context: Context, work: Work, parse: Parse) -> None:
     """
     reason = parse.error or ""
     if not is_worth_another(reason, parse.attempts):
-        failed = _failure(reason, parse.attempts)
-        await _leave_stand_in(context, work, failed)
-        raise failed
+        raise _failure(reason, parse.attempts)
     async with context.database.connection() as connection:
         if await parses.drive(connection, work) is None:
             return
