@@ -40,8 +40,8 @@ check: $(VENV)/.developed  ## Lint, types and import rules only
 bench: $(VENV)/.developed  ## Measure; prints ratios against a baseline of the same run
 	$(BIN)/python -m benchmarks
 
-chaos: $(VENV)/.developed  ## Random kill -9 and outages, with the calls counted (minutes)
-	$(BIN)/pytest tests/chaos -m slow --timeout 1200
+chaos: $(VENV)/.developed  ## Random kill -9, outages and switches, with the calls counted (minutes)
+	$(BIN)/pytest tests/chaos tests/scenarios/test_origins.py -m slow --timeout 1200
 
 overshoot: $(VENV)/.developed  ## A million random entries in the ledger, with kill -9 at random (minutes)
 	$(BIN)/pytest tests/chaos/test_ledger.py -m slow --operations 1000000

@@ -113,37 +113,13 @@ async def langchain(url: str, stack: AsyncExitStack, asked: dict[str, Any]) -> C
 
 async def gristmill(url: str, stack: AsyncExitStack, asked: dict[str, Any]) -> Call:
     """Every policy, in one Postgres for all processes."""
-    from gristmill.contract import Origin
-    from gristmill.costs.ledger import Ledger
-    from gristmill.costs.prices import PRICES
-    from gristmill.database.engine import Database
     from gristmill.errors import RateLimited, Throttled
-    from gristmill.health.hearing import Hearing
     from gristmill.pipeline.tokens import count_all
-    from gristmill.policies import stack as with_policies
-    from gristmill.quotas.turns import Turns
-    from gristmill.services.adapter import Endpoint
-    from gristmill.services.http import create_client
-    from gristmill.services.openai import Embed, OpenAI
-    from gristmill.settings.rates import RateLimitSetting
+    from gristmill.services.openai import Embed
     from gristmill.telemetry.logging import configure
 
     configure("CRITICAL", "json")
-    database = Database(asked["conninfo"])
-    await database.open()
-    stack.push_async_callback(database.close)
-    ledger = Ledger(database)
-    stack.push_async_callback(ledger.close)
-    told = {"requests": asked["requests"], "tokens": asked["tokens"]}
-    limits = [RateLimitSetting(unit, amount, 60.0) for unit, amount in told.items() if amount]
-    turns = Turns(database, "openai", url, limits=limits)
-    stack.push_async_callback(turns.close)
-    http = await stack.enter_async_context(create_client())
-    service = with_policies(
-        OpenAI(Endpoint("openai", url, KEY), http),
-        ledger=ledger, prices=PRICES, turns=turns, hearing=Hearing(), origin=Origin.SIMULATED,
-        endpoint=url,
-    )  # fmt: skip
+    service = await guarded(url, stack, asked)
     texts = tuple(texts_of(asked["cost"]))
     operation = Embed(texts, MODEL, 1536, tokens=tuple(count_all(texts)))
 
@@ -159,6 +135,37 @@ async def gristmill(url: str, stack: AsyncExitStack, asked: dict[str, Any]) -> C
                 return True
 
     return call
+
+
+async def guarded(url: str, stack: AsyncExitStack, asked: dict[str, Any]) -> Any:
+    """The adapter with every policy around it, as the system builds it."""
+    from gristmill.contract import Origin
+    from gristmill.costs.ledger import Ledger
+    from gristmill.costs.prices import PRICES
+    from gristmill.database.engine import Database
+    from gristmill.health.hearing import Hearing
+    from gristmill.policies import stack as with_policies
+    from gristmill.quotas.turns import Turns
+    from gristmill.services.adapter import Endpoint
+    from gristmill.services.http import create_client
+    from gristmill.services.openai import OpenAI
+    from gristmill.settings.rates import RateLimitSetting
+
+    database = Database(asked["conninfo"])
+    await database.open()
+    stack.push_async_callback(database.close)
+    ledger = Ledger(database)
+    stack.push_async_callback(ledger.close)
+    told = {"requests": asked["requests"], "tokens": asked["tokens"]}
+    limits = [RateLimitSetting(unit, amount, 60.0) for unit, amount in told.items() if amount]
+    turns = Turns(database, "openai", url, limits=limits)
+    stack.push_async_callback(turns.close)
+    http = await stack.enter_async_context(create_client())
+    return with_policies(
+        OpenAI(Endpoint("openai", url, KEY), http),
+        ledger=ledger, prices=PRICES, turns=turns, hearing=Hearing(), origin=Origin.SIMULATED,
+        endpoint=url,
+    )  # fmt: skip
 
 
 CALLERS = {

@@ -20,13 +20,17 @@ def simulator_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simul
         yield server
 
 
-@pytest.fixture
-def simulator(simulator_server: SimulatorServer) -> Iterator[SimulatorControl]:
-    """The simulators, with nothing in them."""
-    control = SimulatorControl(simulator_server.base_url)
+def emptied(server: SimulatorServer) -> Iterator[SimulatorControl]:
+    control = SimulatorControl(server.base_url)
     control.reset()
     yield control
     control.close()
+
+
+@pytest.fixture
+def simulator(simulator_server: SimulatorServer) -> Iterator[SimulatorControl]:
+    """The simulators, with nothing in them."""
+    yield from emptied(simulator_server)
 
 
 @pytest.fixture
@@ -48,25 +52,22 @@ def vendor_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vendor]:
 @pytest.fixture
 def vendor(vendor_server: Vendor) -> Iterator[SimulatorControl]:
     """What stands for the real vendors, with nothing in it."""
-    control = SimulatorControl(vendor_server.base_url)
-    control.reset()
-    yield control
-    control.close()
+    yield from emptied(vendor_server)
 
 
 SettingsIn = Callable[..., Settings]
 
 
 @pytest.fixture
-def settings_in(
+def beside_vendor(
     tmp_path: Path,
     conninfo_url: str,
     simulator: SimulatorControl,
     vendor: SimulatorControl,  # noqa: ARG001 — with nothing in it
     vendor_server: Vendor,
-) -> SettingsIn:
-    """Settings in a mode, with keys of the vendor and a limit; calls are tried once."""
-    environment = {
+) -> dict[str, str]:
+    """The variables of a home with keys of the vendor and a limit; calls are tried once."""
+    return {
         "GRISTMILL_HOME": str(tmp_path / "home"),
         "GRISTMILL_SIMULATOR_URL": simulator.base_url,
         "DATABASE_URL": conninfo_url,
@@ -77,8 +78,13 @@ def settings_in(
         **vendor_server.environment(tmp_path),
     }
 
+
+@pytest.fixture
+def settings_in(tmp_path: Path, beside_vendor: dict[str, str]) -> SettingsIn:
+    """Settings in a mode, beside the vendor."""
+
     def load(mode: str, **more: str) -> Settings:
-        return load_settings({**environment, "GRISTMILL_MODE": mode, **more}, tmp_path)
+        return load_settings({**beside_vendor, "GRISTMILL_MODE": mode, **more}, tmp_path)
 
     return load
 

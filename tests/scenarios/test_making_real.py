@@ -9,14 +9,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from command_line import CommandLine, command_line
 from crash import Crash, CrashingAt
 from simulator import SimulatorControl
-from typer.testing import CliRunner
-from vendor import Vendor
 from waits import shorten
 
 from gristmill import DocumentStatus, Gristmill, Origin, ServiceMode, Settings
-from gristmill.cli.app import app
 from gristmill.errors import CollectionError, GristmillError, LostClaim, Misconfigured
 from gristmill.pipeline import store
 from gristmill.pipeline.making_real import make_real
@@ -237,37 +235,14 @@ async def test_a_death_in_the_middle_leaves_all_of_it_or_nothing(
 
 @pytest.fixture
 def cli(
-    tmp_path: Path,
-    conninfo_url: str,
-    simulator: SimulatorControl,
-    vendor_server: Vendor,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Callable[..., str]:
+    tmp_path: Path, beside_vendor: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> CommandLine:
     """Runs a command in the mode that was set last, first in mock mode; what it prints."""
-    environment = {
-        "GRISTMILL_HOME": str(tmp_path / "home"),
-        "GRISTMILL_SIMULATOR_URL": simulator.base_url,
-        "DATABASE_URL": conninfo_url,
-        "GRISTMILL_BUDGET": "50/day",
-        "GRISTMILL_RATE_LLAMAPARSE": "60000/minute",
-        "GRISTMILL_PARSE_POLL_SECONDS": "0.05",
-        "GRISTMILL_MODE": "mock",
-        **vendor_server.environment(tmp_path),
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str, code: int = 0, typed: str | None = None) -> str:
-        result = CliRunner().invoke(app, arguments, input=typed)
-        assert result.exit_code == code, result.output
-        return result.output
-
-    return run
+    return command_line(monkeypatch, tmp_path, beside_vendor | {"GRISTMILL_MODE": "mock"})
 
 
 def test_a_person_is_told_the_cost_and_asked_before_anything_changes(
-    cli: Callable[..., str], write_pdf: WritePdf, vendor: SimulatorControl
+    cli: CommandLine, write_pdf: WritePdf, vendor: SimulatorControl
 ) -> None:
     assert "No collections" in cli("collections")
     cli("ingest", str(write_pdf("a.pdf", "Barley.")))

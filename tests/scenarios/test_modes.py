@@ -297,6 +297,7 @@ async def test_a_deleted_document_leaves_nothing_at_the_parser_that_it_left_in_a
         async with (await mill._system.worker()).running(), asyncio.timeout(20):
             while vendor.calls("llamacloud.files.delete") == 0:
                 await asyncio.sleep(0.02)
+        assert vendor.calls("llamacloud.files.delete") == 1
 
 
 async def test_nothing_real_is_billed_before_somebody_has_set_a_limit(

@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import CommandLine, command_line
 from crash import Crash, CrashingAt
 from simulator import SimulatorControl
-from typer.testing import CliRunner
-from vendor import Vendor
 from waits import shorten
 
 from gristmill import DocumentStatus, Gristmill, IngestReport, Limit, Origin, ServiceMode, Settings
-from gristmill.cli.app import app
 from gristmill.errors import GristmillError, Misconfigured, Unavailable
 from gristmill.pipeline.repair import begin, begin_some, degraded
 from gristmill.pipeline.runner import advance
@@ -277,38 +275,14 @@ async def test_a_running_worker_repairs_what_services_that_are_well_again_can_re
 
 @pytest.fixture
 def cli(
-    tmp_path: Path,
-    conninfo_url: str,
-    simulator: SimulatorControl,
-    vendor_server: Vendor,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Callable[..., str]:
+    tmp_path: Path, beside_vendor: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> CommandLine:
     """Runs a command in hybrid mode; what it prints."""
-    environment = {
-        "GRISTMILL_HOME": str(tmp_path / "home"),
-        "GRISTMILL_SIMULATOR_URL": simulator.base_url,
-        "DATABASE_URL": conninfo_url,
-        "GRISTMILL_BUDGET": "50/day",
-        "GRISTMILL_RETRY_SECONDS": "0",
-        "GRISTMILL_PARSE_POLL_SECONDS": "0.05",
-        "GRISTMILL_RATE_LLAMAPARSE": "60000/minute",
-        "GRISTMILL_MODE": "hybrid",
-        **vendor_server.environment(tmp_path),
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str, code: int = 0) -> str:
-        result = CliRunner().invoke(app, arguments)
-        assert result.exit_code == code, result.output
-        return result.output
-
-    return run
+    return command_line(monkeypatch, tmp_path, beside_vendor | {"GRISTMILL_MODE": "hybrid"})
 
 
 def test_a_person_sees_what_is_degraded_and_what_will_happen_and_has_it_put_right(
-    cli: Callable[..., str], write_pdf: WritePdf, vendor: SimulatorControl
+    cli: CommandLine, write_pdf: WritePdf, vendor: SimulatorControl
 ) -> None:
     assert "nothing to repair" in cli("repair")
     down(vendor, UPLOAD)

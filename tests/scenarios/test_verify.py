@@ -9,13 +9,12 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
+from command_line import CommandLine, command_line
 from money import hold, opened, posted
 from scripted_vendor import ScriptedVendor
 from simulator import SimulatorControl
-from typer.testing import CliRunner
 
 from gristmill import Gristmill, Limit, Usage
-from gristmill.cli.app import app
 from gristmill.costs.explanations import explanations
 from gristmill.costs.reconcile import Comparison, Difference
 from gristmill.errors import OutcomeUnknown
@@ -257,26 +256,17 @@ async def test_books_that_cannot_be_read_are_no_difference_and_say_why(
 @pytest.fixture
 def cli(
     tmp_path: Path, conninfo_url: str, simulator: SimulatorControl, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., str]:
+) -> CommandLine:
     environment = {
         "GRISTMILL_HOME": str(tmp_path / "home"),
         "GRISTMILL_SIMULATOR_URL": simulator.base_url,
         "DATABASE_URL": conninfo_url,
     }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str, code: int = 0) -> str:
-        result = CliRunner().invoke(app, arguments)
-        assert result.exit_code == code, result.output
-        return result.output
-
-    return run
+    return command_line(monkeypatch, tmp_path, environment)
 
 
 def test_the_command_tells_what_agrees_and_ends_with_1_where_something_does_not(
-    cli: Callable[..., str], write_pdf: WritePdf, simulator: SimulatorControl, conninfo: str
+    cli: CommandLine, write_pdf: WritePdf, simulator: SimulatorControl, conninfo: str
 ) -> None:
     cli("budget", "set", "--daily", "5")
     cli("ingest", str(write_pdf("one.pdf", "Millet.")))

@@ -75,9 +75,8 @@ class Database:
                 self._conninfo, connect_timeout=int(CONNECT_SECONDS), **OPTIONS
             )
         except psycopg.OperationalError as error:
-            raise error.with_traceback(
-                None
-            ) from None  # the frames it came through have the password
+            # The frames that it came through have the password.
+            raise error.with_traceback(None) from None
         try:
             await self.configure(connection)
         except BaseException:  # a cancelled caller would never see it to close it

@@ -8,6 +8,7 @@ It runs inside any event loop, also another application's.
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -262,10 +263,10 @@ class Gristmill:
         await delete(await self._system.context(), summary.id)
         return summary
 
-    @property
+    @cached_property
     def tracker(self) -> CostTracker:
         """Holds and settles anybody's own calls, by the same limits and in the same journal."""
-        return CostTracker(self._system, self._system.money)
+        return CostTracker(self._system)
 
     async def budget(self) -> list[Balance]:
         """Every limit, with what is spent, held and left of it now."""
@@ -276,7 +277,6 @@ class Gristmill:
 
         They are for real or for simulated money: `origin`, or that of the present mode.
         """
-        await self._system.modes.all()
         await self.tracker.set_limit(*limits, origin=origin)
 
     async def clear_budget(
@@ -287,7 +287,6 @@ class Gristmill:
         Raises:
             InvalidArgument: real money would be left without any global limit.
         """
-        await self._system.modes.all()
         return await self.tracker.clear_limit(scope, period, key, origin=origin)
 
     async def costs(self, by: Grouping = "service", *, since: Since | None = None) -> CostReport:

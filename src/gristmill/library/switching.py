@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from gristmill.contract import Origin, ServiceMode
-from gristmill.costs.budgets import refuse_boundless
 from gristmill.errors import InvalidArgument, Misconfigured
 from gristmill.modes import switches
 from gristmill.modes.current import FRESH_SECONDS
@@ -28,10 +27,11 @@ async def switch(system: System, mode: ServiceMode, services: Sequence[str]) -> 
     """
     chosen = _chosen(services)
     _refuse_here(system, mode)
-    changed = dict.fromkeys(chosen, mode)
     now = {name: ruling.mode for name, ruling in (await system.modes.all()).items()}
-    _refuse_unready(system, now, now | changed)
-    await _refuse_boundless(system, now | changed)
+    then = now | dict.fromkeys(chosen, mode)
+    _refuse_unready(system, now, then)
+    if any(origin_in(then[name]) is Origin.REAL for name in PAID):
+        await system.refuse_boundless(Origin.REAL)
     await switches.switch(system.database, chosen, mode, system.machine)
     await _take_effect(system)
 
@@ -78,12 +78,6 @@ def _chosen(services: Sequence[str]) -> Sequence[str]:
             f"There is no service {unknown[0]!r}; there are: {', '.join(SERVICES)}."
         )
     return services or SERVICES
-
-
-async def _refuse_boundless(system: System, modes: Mapping[str, ServiceMode]) -> None:
-    if any(origin_in(modes[name]) is Origin.REAL for name in PAID):
-        await system.seed_limits(Origin.REAL)
-        await refuse_boundless(system.database, Origin.REAL)
 
 
 async def _take_effect(system: System) -> None:

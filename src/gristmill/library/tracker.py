@@ -28,10 +28,11 @@ from gristmill.system import System
 class CostTracker:
     """Holds the worst case of a call before it leaves, and knows what all calls have cost.
 
-    `origin` says whose money it is, unless a method is told otherwise.
+    `origin` says whose money it is, unless a method is told otherwise; without it that of the
+    present mode.
     """
 
-    def __init__(self, system: System, origin: Origin) -> None:
+    def __init__(self, system: System, origin: Origin | None = None) -> None:
         self._system = system
         self._origin = origin
         self._limited: set[Origin] = set()
@@ -54,7 +55,7 @@ class CostTracker:
             settings, origin = settings_at(settings), origin or Origin.REAL
         async with System(settings or load_settings()) as system:
             await system.ledger().assume_forgotten()
-            yield cls(system, origin or system.money)
+            yield cls(system, origin)
 
     @asynccontextmanager
     async def hold(
@@ -84,7 +85,7 @@ class CostTracker:
         """
         if usage.quantity < 1:
             raise InvalidArgument("What a call may use at most is 1 or more.")
-        whose = origin or self._origin
+        whose = await self._whose(origin)
         await self._refuse_boundless(whose)
         held = self._system.calls().hold(
             service,
@@ -125,8 +126,9 @@ class CostTracker:
 
     async def set_limit(self, *limits: Limit, origin: Origin | None = None) -> None:
         """Sets limits, or changes them; documents that were parked for lack of money are woken."""
+        whose = await self._whose(origin)
         for limit in limits:
-            await budgets.set_limit(self._system.database, origin or self._origin, limit)
+            await budgets.set_limit(self._system.database, whose, limit)
         await self._wake_parked()
 
     async def clear_limit(
@@ -137,7 +139,7 @@ class CostTracker:
         Raises:
             InvalidArgument: real money would be left without any global limit.
         """
-        whose, database = origin or self._origin, self._system.database
+        whose, database = await self._whose(origin), self._system.database
         if whose is Origin.REAL and scope == "global":
             await budgets.refuse_last(database, period)
         cleared = await budgets.clear_limit(database, whose, scope, period, key)
@@ -153,6 +155,12 @@ class CostTracker:
             InvalidArgument: costs cannot be grouped like that, or the moment has no time zone.
         """
         return await report(self._system.database, by, since=since)
+
+    async def _whose(self, origin: Origin | None) -> Origin:
+        if (known := origin or self._origin) is not None:
+            return known
+        await self._system.modes.all()
+        return self._system.money
 
     async def _refuse_boundless(self, origin: Origin) -> None:
         if origin not in self._limited:

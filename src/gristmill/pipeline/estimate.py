@@ -173,6 +173,19 @@ def is_under_way(parse: Parse) -> bool:
     return parse.status in ("submitting", "submitted", "completed")
 
 
+def reading_of(parse: Parse | None, fingerprint: str, seen: set[str]) -> Reading:
+    """How the text of a file that the parser reads is come by; the first of several pays for it.
+
+    `seen` has the fingerprints of those before it, and has this one afterwards.
+    """
+    if parse is not None and parse.status == "stored":
+        return "paid"
+    if fingerprint in seen:
+        return "shared"
+    seen.add(fingerprint)
+    return "under way" if parse is not None and is_under_way(parse) else "parsed"
+
+
 def tokens_of_pages(appraisal: Appraisal, max_pages: int, chunking: ChunkingOptions) -> Bounds:
     """The tokens of a text that nobody has read yet."""
     likely, most = appraisal.likely, appraisal.found.pages or max_pages

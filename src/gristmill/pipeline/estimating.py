@@ -21,9 +21,9 @@ from gristmill.pipeline.estimate import (
     Price,
     Reading,
     embed_cost,
-    is_under_way,
     pages_to_parse,
     parse_cost,
+    reading_of,
     tokens_of_pages,
 )
 from gristmill.pipeline.formats import TEXT_KINDS
@@ -91,7 +91,8 @@ class Estimator:
     ) -> FileEstimate:
         if isinstance(found, FileEstimate):
             return found
-        reading = self._reading(found, fingerprint, parse)
+        is_text = found.appraisal.found.kind in TEXT_KINDS
+        reading = "here" if is_text else reading_of(parse, fingerprint, self._seen_parses)
         try:
             to_embed, known = await self._to_embed(found.appraisal, reading, parse)
         except DocumentError as error:
@@ -114,16 +115,6 @@ class Estimator:
             embed_cost=embed_cost(self.options.embedding, to_embed, self.price),
             note=inspection.note,
         )
-
-    def _reading(self, found: _Found, fingerprint: str, parse: Parse | None) -> Reading:
-        if found.appraisal.found.kind in TEXT_KINDS:
-            return "here"
-        if parse is not None and parse.status == "stored":
-            return "paid"
-        if fingerprint in self._seen_parses:
-            return "shared"
-        self._seen_parses.add(fingerprint)
-        return "under way" if parse is not None and is_under_way(parse) else "parsed"
 
     async def _to_embed(
         self, appraisal: Appraisal, reading: Reading, parse: Parse | None

@@ -78,7 +78,7 @@ async def submit_parse(context: Context, work: Work) -> Work | None:
     if job is not None:
         await _adopt(context, work, job)
     elif _is_elsewhere(context, parse):
-        return await _choose_anew(context, work, "the mode has changed before it was parsed")
+        return await _choose_anew(context, work)
     else:
         refuse_other_origin(context, work)
         try:
@@ -118,10 +118,11 @@ def _is_elsewhere(context: Context, parse: Parse) -> bool:
     return parse.endpoint not in allowed
 
 
-async def _choose_anew(context: Context, work: Work, told: str) -> Work:
+async def _choose_anew(context: Context, work: Work) -> Work:
     version = replace(work.version, parse_id=None, is_fallback=False)
     async with context.database.connection() as connection:
         work = replace(work, version=version)
+        told = "the mode has changed before it was parsed"
         return await step(connection, work, Status.STORED, told, saved(version))
 
 

@@ -12,11 +12,10 @@ from gristmill.pipeline.estimate import (
     Bounds,
     FileEstimate,
     Price,
-    Reading,
     embed_cost,
-    is_under_way,
     pages_to_parse,
     parse_cost,
+    reading_of,
     tokens_of_pages,
 )
 from gristmill.pipeline.formats import Kind
@@ -94,7 +93,8 @@ class _Pen:
         """The parser reads as much as the simulator did, for all that is known."""
         inspection = Inspection(cast("Kind", each.kind), each.mime, each.pages, size=0)
         appraisal = Appraisal(inspection, Length(sizes["pages"], sizes["tokens"]))
-        reading, most = self._reading(parse, fingerprint), self.options.parse.max_pages
+        reading = reading_of(parse, fingerprint, self._seen)
+        most = self.options.parse.max_pages
         pages, tokens = Bounds(), Bounds()
         if reading in ("parsed", "under way"):
             pages = pages_to_parse(appraisal, parse, most)
@@ -116,11 +116,3 @@ class _Pen:
             to_embed=tokens,
             embed_cost=embed_cost(self.options.embedding, tokens, self.price),
         )
-
-    def _reading(self, parse: Parse | None, fingerprint: str) -> Reading:
-        if parse is not None and parse.status == "stored":
-            return "paid"
-        if fingerprint in self._seen:
-            return "shared"
-        self._seen.add(fingerprint)
-        return "under way" if parse is not None and is_under_way(parse) else "parsed"

@@ -64,7 +64,7 @@ class System:
             self.modes = _modes(self.database, self.settings)
             self.modes.on_reload = partial(reload_or_tell, self)
             await self.modes.all()
-            await self.seed_limits(self.money)
+            await self._seed_limits(self.money)
         except BaseException:
             await self._stack.aclose()
             raise
@@ -241,7 +241,7 @@ class System:
         await migrate(database)
         return database
 
-    async def seed_limits(self, origin: Origin) -> None:
+    async def _seed_limits(self, origin: Origin) -> None:
         """Sets the settings' limits for this money, if nobody has set any for it."""
         from gristmill.costs.budgets import Limit, seed_limits
         from gristmill.settings.budget import limits_of
@@ -257,15 +257,16 @@ class System:
         modes = {self.modes.known(name).mode for name in PAID}
         return Origin.SIMULATED if modes == {ServiceMode.MOCK} else Origin.REAL
 
-    async def _refuse_boundless(self) -> None:
-        await self._refuse_boundless_of(self.money)
+    async def refuse_boundless(self, money: Origin) -> None:
+        """Looked for once: a limit can be changed later, but the last one not be removed.
 
-    async def _refuse_boundless_of(self, money: Origin) -> None:
-        """Looked for once: a limit can be changed later, but the last one not be removed."""
+        Raises:
+            Misconfigured: it is real, and nobody has said how much of it may be spent.
+        """
         from gristmill.costs.budgets import refuse_boundless
 
         if money not in self._bounded:
-            await self.seed_limits(money)
+            await self._seed_limits(money)
             await refuse_boundless(self.database, money)
             self._bounded.add(money)
 
@@ -281,7 +282,7 @@ class System:
             closing=self._stack,
             simulator_url=self.simulator_url,
             on_recovery=self._recovered.set,
-            refuse_boundless=partial(self._refuse_boundless_of, Origin.REAL),
+            refuse_boundless=partial(self.refuse_boundless, Origin.REAL),
         )
         return ServiceSet(parts)
 
@@ -333,7 +334,7 @@ class System:
             Misconfigured: it has none, or a mode is not allowed.
         """
         options = await self.pipeline_options()
-        await self._refuse_boundless()
+        await self.refuse_boundless(self.money)
         return options
 
     async def _embedding_options(self) -> "EmbeddingOptions":
